@@ -1,0 +1,62 @@
+/* The core's allocator: libc's, with a counter that tests can arm.
+ *
+ * Not armed, it costs one relaxed load an allocation.
+ */
+#include "base.h"
+
+#include <stdlib.h>
+
+#include "atomic.h"
+
+static atomic_bool armed;
+static atomic_bool sticky_failure;
+static _Atomic uint64_t made;
+static _Atomic uint64_t fail_at;
+
+static bool
+must_fail(void)
+{
+    if (ATOLL_LIKELY(!atomic_load_explicit(&armed, memory_order_relaxed))) {
+        return false;
+    }
+    uint64_t number = atomic_fetch_add(&made, 1) + 1;
+    uint64_t at = atomic_load(&fail_at);
+    if (at == 0) {
+        return false;
+    }
+    return atomic_load(&sticky_failure) ? number >= at : number == at;
+}
+
+void *
+atoll_malloc(size_t size)
+{
+    return must_fail() ? NULL : malloc(size ? size : 1);
+}
+
+void *
+atoll_calloc(size_t count, size_t size)
+{
+    return must_fail() ? NULL : calloc(count ? count : 1, size ? size : 1);
+}
+
+void *
+atoll_realloc(void *ptr, size_t size)
+{
+    return must_fail() ? NULL : realloc(ptr, size ? size : 1);
+}
+
+void
+atoll_free(void *ptr)
+{
+    free(ptr);
+}
+
+uint64_t
+atoll_fail_allocation(uint64_t n, bool sticky)
+{
+    uint64_t before = atomic_exchange(&made, 0);
+    atomic_store(&sticky_failure, sticky);
+    atomic_store(&fail_at, n);
+    atomic_store(&armed, true);
+    return before;
+}

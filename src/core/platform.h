@@ -1,0 +1,94 @@
+/* What the core needs of the operating system: mutexes, one-waiter sleeping
+ * places (parkers), deadlines, descriptors to wake an event loop.
+ *
+ * Linux has futexes and eventfd; everything else takes the POSIX fallback in
+ * the same file (condition variables and pipes), which macOS compiles.
+ *
+ * Time is int64 nanoseconds on the monotonic clock.  A deadline is an
+ * absolute time; ATOLL_FOREVER never passes; 0 has always passed.
+ */
+#ifndef ATOLL_CORE_PLATFORM_H
+#define ATOLL_CORE_PLATFORM_H
+
+#include <pthread.h>
+
+#include "atomic.h"
+
+#define ATOLL_FOREVER INT64_MAX
+
+typedef struct atoll_mutex {
+    pthread_mutex_t raw;
+} atoll_mutex;
+
+typedef struct atoll_cond {
+    pthread_cond_t raw; /* on the monotonic clock where it can be */
+} atoll_cond;
+
+/* Static initialisers are not offered: an object is made by init and ended by
+ * fini.  Fails: ATOLL_E_SYSTEM. */
+atoll_status
+atoll_mutex_init(atoll_mutex *mutex) ATOLL_MUST_CHECK;
+void
+atoll_mutex_fini(atoll_mutex *mutex);
+void
+atoll_mutex_lock(atoll_mutex *mutex);
+void
+atoll_mutex_unlock(atoll_mutex *mutex);
+
+atoll_status
+atoll_cond_init(atoll_cond *cond) ATOLL_MUST_CHECK;
+void
+atoll_cond_fini(atoll_cond *cond);
+void
+atoll_cond_signal_all(atoll_cond *cond);
+/* Locks: mutex held; released while asleep.  Returns ATOLL_OK when woken (for
+ * whatever reason: check the condition) or ATOLL_E_TIMEOUT. */
+atoll_status
+atoll_cond_wait(atoll_cond *cond, atoll_mutex *mutex, int64_t deadline);
+
+/* The monotonic clock, in nanoseconds. */
+int64_t
+atoll_now(void);
+/* now + seconds, clamped: NaN is refused by the caller; negative gives 0
+ * (already passed); too far gives ATOLL_FOREVER. */
+int64_t
+atoll_deadline_after(double seconds);
+
+/* A parker: a place where exactly one thread sleeps until it is unparked,
+ * interrupted or late.  A token is kept: an unpark that comes first makes the
+ * next park return at once.  No spurious returns.
+ *
+ * state is EMPTY, PARKED or NOTIFIED; interrupts come by
+ * atoll_parker_interrupt and are kept until the next park, too. */
+typedef struct atoll_parker {
+    _Atomic uint32_t state;
+#if !defined(__linux__)
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+#endif
+} atoll_parker;
+
+atoll_status
+atoll_parker_init(atoll_parker *parker) ATOLL_MUST_CHECK;
+void
+atoll_parker_fini(atoll_parker *parker);
+/* Sleeps until unpark (ATOLL_OK), interrupt (ATOLL_E_INTERRUPTED) or the
+ * deadline (ATOLL_E_TIMEOUT).  Only the parker's own thread calls it, and
+ * holds no lock. */
+atoll_status
+atoll_parker_park(atoll_parker *parker, int64_t deadline);
+/* Any thread, under any lock; async-signal-safe on Linux. */
+void
+atoll_parker_unpark(atoll_parker *parker);
+void
+atoll_parker_interrupt(atoll_parker *parker);
+/* Takes back what was left by an unpark or interrupt that came too late. */
+void
+atoll_parker_reset(atoll_parker *parker);
+
+/* The calling thread's id as PyThread_get_thread_ident gives it, and as the
+ * kernel does (for messages). */
+unsigned long
+atoll_thread_ident(void);
+
+#endif

@@ -1,0 +1,160 @@
+/* The registry: the one process-wide mutable thing.  A record per
+ * interpreter, by its never-reused id; most of what is hard about closing,
+ * exit, fork and interruption is decided here.
+ *
+ * A record knows
+ *  - whether its interpreter is open, closing or gone;
+ *  - how many visits are under way: threads that are attached to it through
+ *    atoll, or have been promised that they may attach.  Whoever ends the
+ *    interpreter first marks the record closing (no new visit starts), then
+ *    waits for the visits to reach 0;
+ *  - whether a call runs, and its generation, so that an interruption can
+ *    name exactly one call and never hits the next;
+ *  - the thread states that atoll keeps in it, one per OS thread that has
+ *    visited, to be cleared before the interpreter ends;
+ *  - holds: references from outside to memory inside (views).  The end is
+ *    put off while there are any;
+ *  - chores: work that must run attached to it (dropping references that
+ *    others let go), done by the next visitor.
+ *
+ * A record outlives its interpreter: handles hold references to it, so no
+ * pointer to one ever dangles.  `handle` (the PyInterpreterState) is valid
+ * only within a visit, or for the thread that closes.
+ *
+ * Locks: `registry.lock` guards the table, then `record.lock` each record's
+ * fields marked [lock]; never two records at once; no callback under either.
+ */
+#ifndef ATOLL_CORE_REGISTRY_H
+#define ATOLL_CORE_REGISTRY_H
+
+#include "frame.h"
+#include "platform.h"
+
+typedef enum atoll_life {
+    ATOLL_LIFE_OPEN = 0,
+    ATOLL_LIFE_CLOSING, /* no new visit; the closer may go back to OPEN */
+    ATOLL_LIFE_DEFERRED, /* closed for users; the end waits for the holds */
+    ATOLL_LIFE_GONE,    /* the interpreter is ended, or soon will be */
+} atoll_life;
+
+/* A chore: linked through itself, run once, attached to the interpreter. */
+typedef struct atoll_chore {
+    struct atoll_chore *next;
+    /* Attached: to the record's interpreter.  Frees the chore.  When the
+     * interpreter is gone instead, it is called with attached=false and must
+     * only free its own C memory. */
+    void (*run)(struct atoll_chore *chore, bool attached);
+} atoll_chore;
+
+/* A thread state kept for one OS thread (ext/attach.c). */
+typedef struct atoll_kept {
+    struct atoll_kept *next;      /* in the record's list [lock] */
+    struct atoll_interp *interp;  /* owns a reference */
+    void *tstate;                 /* NULL: cleared, entry dead [lock] */
+    unsigned long thread;
+    bool initial;  /* came with the interpreter; cleared only at its end */
+    bool orphan;   /* its OS thread has ended [lock] */
+    bool in_use;   /* its thread is inside just now [lock] */
+    atoll_refcount count; /* the record's list and the thread's table */
+} atoll_kept;
+
+typedef struct atoll_interp {
+    int64_t id;
+    void *handle;
+    struct atoll_interp *next; /* in the table, ascending id [registry] */
+    atoll_refcount count;
+
+    atoll_mutex lock;
+    atoll_cond changed;   /* signalled when visits or holds or life change */
+    atoll_life life;      /* [lock] */
+    bool owned;           /* made by atoll: the last handle closes it */
+    bool spare;           /* prewarmed, not yet given out [lock] */
+    uint32_t visits;      /* [lock] */
+    uint32_t handles;     /* Interpreter objects anywhere [lock] */
+    uint32_t holds;       /* views of its memory elsewhere [lock] */
+    bool running;         /* a call through atoll has the slot [lock] */
+    unsigned long runner; /* the OS thread that has it [lock] */
+    uint64_t generation;  /* of the running or the last call [lock] */
+    atoll_kept *kept;     /* [lock] */
+    uint32_t orphans;     /* how many of them are orphans [lock] */
+    atoll_chore *chores;  /* [lock] */
+    _Atomic uint32_t has_chores; /* hint: chores or orphans wait */
+    void *ext;            /* ext_state, while life < GONE; see ext/state.h */
+    int64_t creator;      /* id of the interpreter that made it, or -1 */
+    char *name;           /* UTF-8, or NULL [lock] */
+} atoll_interp;
+
+/* Made once, at the first import; safe to call again from any thread. */
+atoll_status
+atoll_registry_open(void) ATOLL_MUST_CHECK;
+
+/* The record of the interpreter `id`; makes one if there is none (its handle
+ * is then `handle`).  Owns: the caller gets a reference.
+ * Fails: ATOLL_E_NOMEM; ATOLL_E_SYSTEM. */
+atoll_status
+atoll_registry_adopt(int64_t id, void *handle, atoll_interp **out_interp);
+/* Fails: ATOLL_E_NOTFOUND.  Owns: the caller gets a reference. */
+atoll_status
+atoll_registry_find(int64_t id, atoll_interp **out_interp);
+/* The records that are not GONE, by ascending id, each acquired; the caller
+ * frees the array with atoll_free.  Fails: ATOLL_E_NOMEM. */
+atoll_status
+atoll_registry_list(atoll_interp ***out_interps, size_t *out_count);
+/* In the child after fork: every record but `keep` becomes GONE and unlocked;
+ * locks are made anew.  Only the child's single thread calls it. */
+void
+atoll_registry_after_fork(int64_t keep);
+/* Around fork, in the parent (atfork prepare / parent). */
+void
+atoll_registry_before_fork(void);
+void
+atoll_registry_parent_after_fork(void);
+
+void
+atoll_interp_acquire(atoll_interp *interp);
+void
+atoll_interp_release(atoll_interp *interp);
+
+/* Starts a visit: from now until leave the interpreter cannot end.
+ * With `run`, also takes the slot of the one running call and gives it a new
+ * generation.  Fails: ATOLL_E_CLOSED; ATOLL_E_BUSY (with run). */
+atoll_status
+atoll_interp_visit(atoll_interp *interp, bool run);
+void
+atoll_interp_leave(atoll_interp *interp, bool run);
+
+/* Marks it closing.  Fails: ATOLL_E_CLOSED (closing or gone already),
+ * ATOLL_E_BUSY (a call runs, and it is not `force`). */
+atoll_status
+atoll_interp_begin_close(atoll_interp *interp, bool force);
+/* Closing was given up: open again. */
+void
+atoll_interp_cancel_close(atoll_interp *interp);
+/* Waits until at most `rest` visits are left.  Fails: ATOLL_E_TIMEOUT. */
+atoll_status
+atoll_interp_wait_visits(atoll_interp *interp, uint32_t rest,
+                         int64_t deadline);
+void
+atoll_interp_set_life(atoll_interp *interp, atoll_life life);
+atoll_life
+atoll_interp_get_life(atoll_interp *interp);
+
+/* A view of memory inside was given away, or came back.  unhold returns true
+ * when it was the last one and the interpreter is DEFERRED: the caller must
+ * arrange its end.  Fails: ATOLL_E_CLOSED. */
+atoll_status
+atoll_interp_hold(atoll_interp *interp);
+bool
+atoll_interp_unhold(atoll_interp *interp);
+
+/* Hands over a chore.  Returns false if the interpreter is gone: the chore
+ * was not taken. */
+bool
+atoll_interp_add_chore(atoll_interp *interp, atoll_chore *chore);
+/* Takes all chores (a list). */
+atoll_chore *
+atoll_interp_take_chores(atoll_interp *interp);
+
+extern const atoll_ref_ops atoll_interp_ops;
+
+#endif

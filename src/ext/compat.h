@@ -1,0 +1,94 @@
+/* Differences between CPython versions, and the private symbols we touch.
+ *
+ * The only file that looks at PY_VERSION_HEX, and the only one that declares
+ * a symbol that CPython exports without documenting.  Each such symbol is
+ * weak: where it is missing its address is NULL and the caller takes the way
+ * described beside it.
+ */
+#ifndef ATOLL_EXT_COMPAT_H
+#define ATOLL_EXT_COMPAT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#if PY_VERSION_HEX < 0x030C0000
+#error "atoll needs CPython 3.12 or later"
+#endif
+#if defined(_WIN32) || defined(__wasi__) || defined(__EMSCRIPTEN__)
+#error "atoll does not support this platform: it needs POSIX threads and signals"
+#endif
+
+#define EXT_WEAK __attribute__((weak))
+
+#define EXT_PY_313 (PY_VERSION_HEX >= 0x030D0000)
+#define EXT_PY_314 (PY_VERSION_HEX >= 0x030E0000)
+#define EXT_PY_315 (PY_VERSION_HEX >= 0x030F0000)
+
+/* The mark by which an interpreter is seen to run its __main__, shared with
+ * the standard module: is_running() there, and its refusal to run two things
+ * at once.  Source: Include/internal/pycore_interp.h / pycore_pystate.h,
+ * exported "for _interpreters".  Without: atoll's own slot still excludes
+ * atoll's runs, the standard module's are not seen.  Can go when PEP 734's C
+ * API is public. */
+EXT_WEAK extern int
+_PyInterpreterState_SetRunningMain(PyInterpreterState *);
+EXT_WEAK extern void
+_PyInterpreterState_SetNotRunningMain(PyInterpreterState *);
+EXT_WEAK extern int
+_PyInterpreterState_IsRunningMain(PyInterpreterState *);
+
+/* A pending call for a given interpreter; the public Py_AddPendingCall goes to
+ * the main one only.  Source: Include/internal/pycore_ceval.h.  Without:
+ * interrupt() is not available and says so.  Can go when gh-113130 has an
+ * API. */
+EXT_WEAK extern int
+_PyEval_AddPendingCall(PyInterpreterState *, int (*func)(void *), void *arg,
+                       int flags);
+
+/* The id's interpreter, looked up under the runtime's lock.  Source:
+ * Include/internal/pycore_interp.h.  Without: the list is walked. */
+EXT_WEAK extern PyInterpreterState *
+_PyInterpreterState_LookUpID(int64_t id);
+
+/* True while the interpreter whose state this is, or the runtime, is being
+ * finalized. */
+#if EXT_PY_313
+#define ext_compat_is_finalizing() Py_IsFinalizing()
+#else
+EXT_WEAK extern int
+_Py_IsFinalizing(void);
+#define ext_compat_is_finalizing() _Py_IsFinalizing()
+#endif
+
+/* Strong reference variants that 3.12 lacks. */
+#if !EXT_PY_313
+static inline int
+ext_compat_dict_get(PyObject *dict, PyObject *key, PyObject **out)
+{
+    PyObject *found = PyDict_GetItemWithError(dict, key);
+    *out = Py_XNewRef(found);
+    return found != NULL ? 1 : (PyErr_Occurred() ? -1 : 0);
+}
+static inline int
+ext_compat_weakref_get(PyObject *ref, PyObject **out)
+{
+    PyObject *found = PyWeakref_GetObject(ref);
+    if (found == NULL) {
+        *out = NULL;
+        return -1;
+    }
+    *out = found == Py_None ? NULL : Py_NewRef(found);
+    return *out != NULL;
+}
+static inline int
+ext_compat_getattr_optional(PyObject *obj, PyObject *name, PyObject **out)
+{
+    return _PyObject_LookupAttr(obj, name, out);
+}
+#else
+#define ext_compat_dict_get PyDict_GetItemRef
+#define ext_compat_weakref_get PyWeakref_GetRef
+#define ext_compat_getattr_optional PyObject_GetOptionalAttr
+#endif
+
+#endif

@@ -1,0 +1,150 @@
+/* atoll._core: the module and the table of its parts.
+ *
+ * Multi-phase initialisation, one ext_state per interpreter, own-GIL
+ * interpreters supported.  The parts are independent of each other's structs;
+ * their order here is the order in which they are made, and the reverse of
+ * the one in which they are cleared and freed.
+ */
+#include "module.h"
+
+static const ext_part *const parts[] = {
+    &ext_errors_part,   &ext_attach_part,   &ext_transfer_part,
+    &ext_function_part, &ext_interpreter_part,
+};
+#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
+
+ext_state *
+ext_state_current(void)
+{
+    PyObject *name = PyUnicode_FromString("atoll._core");
+    if (name == NULL) {
+        return NULL;
+    }
+    PyObject *module = PyImport_GetModule(name);
+    Py_DECREF(name);
+    if (module == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_ImportError,
+                            "atoll._core is not loaded in this interpreter");
+        }
+        return NULL;
+    }
+    ext_state *st = PyModule_Check(module) ? ext_state_of_module(module)
+                                           : NULL;
+    Py_DECREF(module); /* sys.modules keeps it */
+    return st;
+}
+
+PyObject *
+ext_state_python(const char *module, const char *name)
+{
+    PyObject *mod = PyImport_ImportModule(module);
+    if (mod == NULL) {
+        return NULL;
+    }
+    PyObject *value = PyObject_GetAttrString(mod, name);
+    Py_DECREF(mod);
+    return value;
+}
+
+static int
+core_exec(PyObject *module)
+{
+    ext_state *st = ext_state_of_module(module);
+    st->module = module;
+    if (atoll_registry_open() != ATOLL_OK) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    PyInterpreterState *interp = PyInterpreterState_Get();
+    if (atoll_registry_adopt(PyInterpreterState_GetID(interp), interp,
+                             &st->self)
+        != ATOLL_OK) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t i = 0; i < N_PARTS; i++) {
+        if (parts[i]->exec(module, st) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+core_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    ext_state *st = ext_state_of_module(module);
+    if (st == NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < N_PARTS; i++) {
+        if (parts[i]->traverse != NULL) {
+            int err = parts[i]->traverse(st, visit, arg);
+            if (err) {
+                return err;
+            }
+        }
+    }
+    return 0;
+}
+
+static int
+core_clear(PyObject *module)
+{
+    ext_state *st = ext_state_of_module(module);
+    if (st == NULL) {
+        return 0;
+    }
+    for (size_t i = N_PARTS; i-- > 0;) {
+        if (parts[i]->clear != NULL) {
+            parts[i]->clear(st);
+        }
+    }
+    return 0;
+}
+
+static void
+core_free(void *module)
+{
+    ext_state *st = ext_state_of_module(module);
+    if (st == NULL) {
+        return;
+    }
+    (void)core_clear(module);
+    for (size_t i = N_PARTS; i-- > 0;) {
+        if (parts[i]->free != NULL) {
+            parts[i]->free(st);
+        }
+    }
+    if (st->self != NULL) {
+        atoll_interp_release(st->self);
+        st->self = NULL;
+    }
+}
+
+static PyModuleDef_Slot core_slots[] = {
+    {Py_mod_exec, core_exec},
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {0, NULL},
+};
+
+struct PyModuleDef ext_module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "atoll._core",
+    .m_doc = PyDoc_STR("The C part of atoll; use the atoll package."),
+    .m_size = sizeof(ext_state),
+    .m_slots = core_slots,
+    .m_traverse = core_traverse,
+    .m_clear = core_clear,
+    .m_free = core_free,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void); /* no header declares it */
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&ext_module_def);
+}
