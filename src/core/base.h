@@ -19,7 +19,7 @@ typedef enum atoll_status {
     ATOLL_OK = 0,
     ATOLL_E_NOMEM,       /* an allocation failed; nothing changed */
     ATOLL_E_TIMEOUT,     /* the deadline passed first */
-    ATOLL_E_INTERRUPTED, /* woken by atoll_waiter_interrupt */
+    ATOLL_E_INTERRUPTED, /* woken by atoll_parker_interrupt or a signal */
     ATOLL_E_EMPTY,       /* would have had to wait for an item */
     ATOLL_E_FULL,        /* would have had to wait for room */
     ATOLL_E_SHUTDOWN,    /* the queue was shut down */

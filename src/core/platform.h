@@ -16,6 +16,13 @@
 
 #define ATOLL_FOREVER INT64_MAX
 
+/* ATOLL_FORCE_POSIX builds the fallback on Linux too, for its tests. */
+#if defined(__linux__) && !defined(ATOLL_FORCE_POSIX)
+#define ATOLL_HAVE_FUTEX 1
+#else
+#define ATOLL_HAVE_FUTEX 0
+#endif
+
 typedef struct atoll_mutex {
     pthread_mutex_t raw;
 } atoll_mutex;
@@ -24,8 +31,9 @@ typedef struct atoll_cond {
     pthread_cond_t raw; /* on the monotonic clock where it can be */
 } atoll_cond;
 
-/* Static initialisers are not offered: an object is made by init and ended by
- * fini.  Fails: ATOLL_E_SYSTEM. */
+/* An object is made by init and ended by fini; ATOLL_MUTEX_STATIC is for the
+ * few process-wide tables, which never end.  Fails: ATOLL_E_SYSTEM. */
+#define ATOLL_MUTEX_STATIC {PTHREAD_MUTEX_INITIALIZER}
 atoll_status
 atoll_mutex_init(atoll_mutex *mutex) ATOLL_MUST_CHECK;
 void
@@ -55,14 +63,19 @@ int64_t
 atoll_deadline_after(double seconds);
 
 /* A parker: a place where exactly one thread sleeps until it is unparked,
- * interrupted or late.  A token is kept: an unpark that comes first makes the
- * next park return at once.  No spurious returns.
+ * interrupted or late.  A token of each kind is kept: an unpark or interrupt
+ * that comes first makes the next park return at once.  An unpark does not
+ * swallow an interrupt that came with it: the next park returns that.
  *
- * state is EMPTY, PARKED or NOTIFIED; interrupts come by
- * atoll_parker_interrupt and are kept until the next park, too. */
+ * A signal that is handled by the sleeping thread counts as an interrupt on
+ * Linux (whatever its SA_RESTART says); elsewhere, and in the instant before
+ * the kernel sleeps, it does not: whoever must not miss a signal has
+ * something call atoll_parker_interrupt as well. */
 typedef struct atoll_parker {
-    _Atomic uint32_t state;
-#if !defined(__linux__)
+    _Atomic uint32_t state; /* bits: parked, notified, interrupted */
+    uint32_t spin;          /* own thread's: see platform_posix.c */
+    uint32_t probe;
+#if !ATOLL_HAVE_FUTEX
     pthread_mutex_t mutex;
     pthread_cond_t cond;
 #endif
@@ -74,7 +87,8 @@ void
 atoll_parker_fini(atoll_parker *parker);
 /* Sleeps until unpark (ATOLL_OK), interrupt (ATOLL_E_INTERRUPTED) or the
  * deadline (ATOLL_E_TIMEOUT).  Only the parker's own thread calls it, and
- * holds no lock. */
+ * holds no lock.  May spin for some microseconds first, where that has paid
+ * lately. */
 atoll_status
 atoll_parker_park(atoll_parker *parker, int64_t deadline);
 /* Any thread, under any lock; async-signal-safe on Linux. */
@@ -82,9 +96,38 @@ void
 atoll_parker_unpark(atoll_parker *parker);
 void
 atoll_parker_interrupt(atoll_parker *parker);
+/* unpark in two steps, so that the system call comes after an unlock: notify
+ * leaves the token and tells whether a thread sleeps; wake is then due.  The
+ * parker may be gone by the time of wake: only its address is used. */
+bool
+atoll_parker_notify(atoll_parker *parker);
+void
+atoll_parker_wake(atoll_parker *parker);
 /* Takes back what was left by an unpark or interrupt that came too late. */
 void
 atoll_parker_reset(atoll_parker *parker);
+/* Takes back an unpark only; a kept interrupt stays. */
+void
+atoll_parker_forget(atoll_parker *parker);
+
+/* A bell: a descriptor that an event loop polls for reading, rung from any
+ * thread.  An eventfd on Linux, a pipe elsewhere; both ends are non-blocking
+ * and close-on-exec. */
+typedef struct atoll_bell {
+    int read_fd;
+    int write_fd; /* the same one with eventfd */
+} atoll_bell;
+
+/* Fails: ATOLL_E_SYSTEM, errno tells why. */
+atoll_status
+atoll_bell_init(atoll_bell *bell) ATOLL_MUST_CHECK;
+void
+atoll_bell_fini(atoll_bell *bell);
+/* Never blocks; a bell that rings already is left as it is. */
+void
+atoll_bell_ring(atoll_bell *bell);
+void
+atoll_bell_silence(atoll_bell *bell);
 
 /* The calling thread's id as PyThread_get_thread_ident gives it, and as the
  * kernel does (for messages). */

@@ -1,19 +1,26 @@
-/* platform.h on POSIX, with futexes where Linux has them.
+/* platform.h on POSIX, with futexes and eventfd where Linux has them.
  *
- * A parker is one 32-bit word.  EMPTY -> PARKED by its thread, which sleeps;
- * unpark and interrupt set NOTIFIED or INTERRUPTED and wake it.  The word
- * decides, the kernel only sleeps: a wake-up that comes between the check and
- * the sleep is seen by FUTEX_WAIT's own comparison.
+ * A parker is one 32-bit word of three bits: PARKED is set by its thread just
+ * before it sleeps; NOTIFIED and INTERRUPTED are the tokens that unpark and
+ * interrupt leave.  The word decides, the kernel only sleeps: a token that
+ * comes between the check and the sleep is seen by FUTEX_WAIT's own
+ * comparison.  Whoever leaves a token in a PARKED word owes a wake-up.
+ *
+ * A futex wait without a time-out is restarted by the kernel after a handler
+ * installed with SA_RESTART (asyncio's are); one with a time-out returns
+ * EINTR.  So even a wait for ever has a time-out, some centuries away.
  */
 #include "platform.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <time.h>
-
-#if defined(__linux__)
-#include <linux/futex.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#if ATOLL_HAVE_FUTEX
+#include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
 #endif
 
 #define NS 1000000000LL
@@ -131,20 +138,49 @@ atoll_deadline_after(double seconds)
     return now + (int64_t)(seconds * (double)NS);
 }
 
-enum { EMPTY = 0, PARKED = 1, NOTIFIED = 2, INTERRUPTED = 3 };
+enum { PARKED = 1, NOTIFIED = 2, INTERRUPTED = 4 };
 
-static atoll_status
-take_token(uint32_t token)
+/* Only the parker's own thread; consumes one token if there is one. */
+static bool
+take_token(atoll_parker *parker, uint32_t seen, atoll_status *out_status)
 {
-    return token == INTERRUPTED ? ATOLL_E_INTERRUPTED : ATOLL_OK;
+    if (seen & NOTIFIED) {
+        (void)atomic_fetch_and(&parker->state, (uint32_t)~NOTIFIED);
+        *out_status = ATOLL_OK;
+        return true;
+    }
+    if (seen & INTERRUPTED) {
+        (void)atomic_fetch_and(&parker->state, (uint32_t)~INTERRUPTED);
+        *out_status = ATOLL_E_INTERRUPTED;
+        return true;
+    }
+    return false;
 }
 
-#if defined(__linux__)
+void
+atoll_parker_reset(atoll_parker *parker)
+{
+    atomic_store(&parker->state, 0);
+}
+
+void
+atoll_parker_forget(atoll_parker *parker)
+{
+    if (ATOLL_UNLIKELY(
+            atomic_load_explicit(&parker->state, memory_order_relaxed)
+            & NOTIFIED)) {
+        (void)atomic_fetch_and(&parker->state, (uint32_t)~NOTIFIED);
+    }
+}
+
+#if ATOLL_HAVE_FUTEX
 
 atoll_status
 atoll_parker_init(atoll_parker *parker)
 {
-    atomic_init(&parker->state, EMPTY);
+    atomic_init(&parker->state, 0);
+    parker->spin = 0;
+    parker->probe = 0;
     return ATOLL_OK;
 }
 
@@ -157,34 +193,48 @@ atoll_parker_fini(atoll_parker *parker)
 atoll_status
 atoll_parker_park(atoll_parker *parker, int64_t deadline)
 {
-    uint32_t seen = EMPTY;
-    if (!atomic_compare_exchange_strong(&parker->state, &seen, PARKED)) {
-        atomic_store(&parker->state, EMPTY);
-        return take_token(seen);
+    atoll_status status = ATOLL_OK;
+    uint32_t seen = atomic_load(&parker->state);
+    if (take_token(parker, seen, &status)) {
+        return status;
     }
     struct timespec when = {deadline / NS, (long)(deadline % NS)};
     for (;;) {
+        seen = 0;
+        if (!atomic_compare_exchange_strong(&parker->state, &seen, PARKED)) {
+            (void)take_token(parker, seen, &status);
+            return status;
+        }
         long got = syscall(SYS_futex, &parker->state,
                            FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, PARKED,
-                           deadline == ATOLL_FOREVER ? NULL : &when, NULL,
-                           FUTEX_BITSET_MATCH_ANY);
-        bool late = got < 0 && errno == ETIMEDOUT;
-        seen = atomic_load(&parker->state);
-        if (seen == PARKED && !late) {
-            continue; /* a signal or a stray wake-up */
+                           &when, NULL, FUTEX_BITSET_MATCH_ANY);
+        int err = got < 0 ? errno : 0;
+        seen = atomic_fetch_and(&parker->state, (uint32_t)~PARKED);
+        if (take_token(parker, seen, &status)) {
+            return status;
         }
-        seen = atomic_exchange(&parker->state, EMPTY);
-        return seen == PARKED ? ATOLL_E_TIMEOUT : take_token(seen);
+        if (err == ETIMEDOUT) {
+            return ATOLL_E_TIMEOUT;
+        }
+        if (err == EINTR) {
+            return ATOLL_E_INTERRUPTED;
+        }
+        /* Somebody else's wake-up for what was at this address before. */
     }
 }
 
-static void
-wake(atoll_parker *parker, uint32_t token)
+static bool
+leave_token(atoll_parker *parker, uint32_t token)
 {
-    if (atomic_exchange(&parker->state, token) == PARKED) {
-        (void)syscall(SYS_futex, &parker->state,
-                      FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
-    }
+    return (atomic_fetch_or(&parker->state, token) & PARKED) != 0;
+}
+
+void
+atoll_parker_wake(atoll_parker *parker)
+{
+    /* An address that is no longer a parker's costs its thread one look. */
+    (void)syscall(SYS_futex, &parker->state, FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
+                  1, NULL, NULL, 0);
 }
 
 #else
@@ -192,7 +242,9 @@ wake(atoll_parker *parker, uint32_t token)
 atoll_status
 atoll_parker_init(atoll_parker *parker)
 {
-    atomic_init(&parker->state, EMPTY);
+    atomic_init(&parker->state, 0);
+    parker->spin = 0;
+    parker->probe = 0;
     if (pthread_mutex_init(&parker->mutex, NULL) != 0) {
         return ATOLL_E_SYSTEM;
     }
@@ -213,43 +265,135 @@ atoll_parker_fini(atoll_parker *parker)
 atoll_status
 atoll_parker_park(atoll_parker *parker, int64_t deadline)
 {
+    atoll_status status = ATOLL_E_TIMEOUT;
     (void)pthread_mutex_lock(&parker->mutex);
     bool in_time = true;
-    while (atomic_load(&parker->state) == EMPTY && in_time) {
+    while (!take_token(parker, atomic_load(&parker->state), &status)) {
+        if (!in_time) {
+            break;
+        }
         in_time = wait_cond(&parker->cond, &parker->mutex, deadline);
     }
-    uint32_t seen = atomic_exchange(&parker->state, EMPTY);
     (void)pthread_mutex_unlock(&parker->mutex);
-    return seen == EMPTY ? ATOLL_E_TIMEOUT : take_token(seen);
+    return status;
 }
 
-static void
-wake(atoll_parker *parker, uint32_t token)
+/* Signals at once: the mutex may be gone by the time of wake. */
+static bool
+leave_token(atoll_parker *parker, uint32_t token)
 {
     (void)pthread_mutex_lock(&parker->mutex);
-    atomic_store(&parker->state, token);
+    (void)atomic_fetch_or(&parker->state, token);
     (void)pthread_cond_signal(&parker->cond);
     (void)pthread_mutex_unlock(&parker->mutex);
+    return false;
+}
+
+void
+atoll_parker_wake(atoll_parker *parker)
+{
+    (void)parker;
 }
 
 #endif
 
+bool
+atoll_parker_notify(atoll_parker *parker)
+{
+    return leave_token(parker, NOTIFIED);
+}
+
 void
 atoll_parker_unpark(atoll_parker *parker)
 {
-    wake(parker, NOTIFIED);
+    if (leave_token(parker, NOTIFIED)) {
+        atoll_parker_wake(parker);
+    }
 }
 
 void
 atoll_parker_interrupt(atoll_parker *parker)
 {
-    wake(parker, INTERRUPTED);
+    if (leave_token(parker, INTERRUPTED)) {
+        atoll_parker_wake(parker);
+    }
+}
+
+#if ATOLL_HAVE_FUTEX
+
+atoll_status
+atoll_bell_init(atoll_bell *bell)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd < 0) {
+        return ATOLL_E_SYSTEM;
+    }
+    bell->read_fd = bell->write_fd = fd;
+    return ATOLL_OK;
+}
+
+#else
+
+static int
+make_quiet(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        return -1;
+    }
+    return fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+atoll_status
+atoll_bell_init(atoll_bell *bell)
+{
+    int fds[2];
+    if (pipe(fds) < 0) {
+        return ATOLL_E_SYSTEM;
+    }
+    if (make_quiet(fds[0]) < 0 || make_quiet(fds[1]) < 0) {
+        int err = errno;
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+        errno = err;
+        return ATOLL_E_SYSTEM;
+    }
+    bell->read_fd = fds[0];
+    bell->write_fd = fds[1];
+    return ATOLL_OK;
+}
+
+#endif
+
+void
+atoll_bell_fini(atoll_bell *bell)
+{
+    (void)close(bell->read_fd);
+    if (bell->write_fd != bell->read_fd) {
+        (void)close(bell->write_fd);
+    }
+    bell->read_fd = bell->write_fd = -1;
 }
 
 void
-atoll_parker_reset(atoll_parker *parker)
+atoll_bell_ring(atoll_bell *bell)
 {
-    atomic_store(&parker->state, EMPTY);
+    uint64_t one = 1;
+    ssize_t got;
+    do {
+        got = write(bell->write_fd, &one, sizeof(one));
+    } while (got < 0 && errno == EINTR);
+    /* EAGAIN: it is full, so it rings. */
+}
+
+void
+atoll_bell_silence(atoll_bell *bell)
+{
+    uint64_t buffer[16];
+    ssize_t got;
+    do {
+        got = read(bell->read_fd, buffer, sizeof(buffer));
+    } while (got == (ssize_t)sizeof(buffer) || (got < 0 && errno == EINTR));
 }
 
 unsigned long
