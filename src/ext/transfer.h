@@ -10,13 +10,37 @@
 #include "state.h"
 
 /* encode flags */
-/* Large bytes and str may be written as a pointer to the sender's own memory:
- * the sender keeps the object alive and unread frames do not outlive the
- * call.  For calls, not for queues. */
-#define EXT_ENCODE_PIN 1u
 /* Inside a definition: functions and classes by value are written inline, so
  * that one definition is one graph (function.c). */
-#define EXT_ENCODE_DEFINITION 2u
+#define EXT_ENCODE_DEFINITION 1u
+
+/* The sender's large bytes and str that a frame mentions by address instead
+ * of holding their content: one strong reference each, taken while attached
+ * to the sender.  Reachability from the caller's arguments would not do:
+ * another thread of the sender may drop them while the receiver copies.
+ *
+ * For a call: init; encode with it; decode attached to the receiver; fini
+ * attached to the sender again.  Never for a frame that outlives the call (a
+ * queue's): then pass NULL and the content goes into the frame. */
+#define EXT_PINS_INLINE 4
+typedef struct ext_pins {
+    PyObject **items;
+    uint32_t count;
+    uint32_t cap;
+    PyObject *small[EXT_PINS_INLINE];
+} ext_pins;
+
+static inline void
+ext_pins_init(ext_pins *pins)
+{
+    pins->items = pins->small;
+    pins->count = 0;
+    pins->cap = EXT_PINS_INLINE;
+}
+/* Attached: sender.  May run Python code (an object's end), so after the
+ * frame was read.  Leaves pins as init does. */
+void
+ext_pins_fini(ext_pins *pins);
 
 /* How objects of one exact type cross by reference. */
 typedef struct ext_crossing {
@@ -28,13 +52,15 @@ typedef struct ext_crossing {
     PyObject *(*unpack)(ext_state *st, void *ptr);
 } ext_crossing;
 
-/* Called by each type's part at exec.  `crossing` is static. */
+/* Called by each type's part at exec, in the same order in every interpreter.
+ * `crossing` is static; its ops belong to this type alone. */
 int
 ext_transfer_register(ext_state *st, PyTypeObject *type,
                       const ext_crossing *crossing);
 
-/* Writes obj at the frame's end.  `root` names the value in messages ("obj",
- * "result").
+/* Writes obj into the frame, which is empty.  `root` names the value in
+ * messages ("obj", "result").  With pins, payloads from about 1 KiB up are
+ * pinned there; NULL: everything is copied.
  * Attached: sender.  Runs Python only for values that are not native.
  * Fails: -1 with NotShareableError (which says where, and chains the cause),
  * RecursionError, MemoryError, RuntimeError (a container changed meanwhile),
@@ -42,15 +68,17 @@ ext_transfer_register(ext_state *st, PyTypeObject *type,
  * then reset. */
 int
 ext_encode(ext_state *st, PyObject *obj, const char *root, unsigned flags,
-           atoll_frame *frame);
+           ext_pins *pins, atoll_frame *frame);
 
 /* The same for the arguments of a call, in the vectorcall layout. */
 int
 ext_encode_args(ext_state *st, PyObject *const *args, Py_ssize_t nargs,
-                PyObject *kwnames, unsigned flags, atoll_frame *frame);
+                PyObject *kwnames, unsigned flags, ext_pins *pins,
+                atoll_frame *frame);
 
 /* Attached: receiver.  New reference, or NULL with an exception: what the
- * rebuilding raised (an ImportError, say), or NotShareableError. */
+ * rebuilding raised (an ImportError, say, with a note that says which value),
+ * InterpreterError (the bytes are corrupt), MemoryError. */
 PyObject *
 ext_decode(ext_state *st, const atoll_frame *frame);
 
@@ -64,6 +92,8 @@ typedef struct ext_args {
     PyObject **heap;
 } ext_args;
 
+/* Attached: receiver.  Owns: out_args, until ext_args_fini (on success
+ * only). */
 int
 ext_decode_args(ext_state *st, const atoll_frame *frame, ext_args *out_args);
 void
