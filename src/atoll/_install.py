@@ -15,6 +15,11 @@ other replacement of a module.
 
 `installed` is read by the code that makes interpreters: what atoll creates
 afterwards begins with an install() of its own.
+
+On 3.12 and 3.13, which have no `concurrent.interpreters`, the file
+atoll-names.pth appends a finder of one line to `sys.meta_path` at every start
+of an interpreter: it answers to that one name, after all others have said no,
+and asks spec() here.  atoll is imported only then.
 """
 
 from __future__ import annotations
@@ -142,17 +147,21 @@ def _restore_futures(futures: ModuleType) -> None:
     _saved_attributes.clear()
 
 
+def spec(name: str) -> ModuleSpec:
+    """Where the module that stands in for a standard one is; used by atoll-names.pth."""
+    found = ModuleSpec(name, SourceFileLoader(name, _FILES[name]), origin=_FILES[name])
+    found.has_location = True
+    return found
+
+
 class _Finder:
     """Answers for the standard names; first in ``sys.meta_path``."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        file = _FILES.get(fullname)
-        if file is not None:
-            spec = ModuleSpec(fullname, SourceFileLoader(fullname, file), origin=file)
-            spec.has_location = True
-            return spec
+        if fullname in _FILES:
+            return spec(fullname)
         if fullname == "concurrent.futures":
             return _spec_of_futures(self, path, target)
         return None
@@ -166,11 +175,11 @@ def _spec_of_futures(
         find = getattr(other, "find_spec", None)
         if other is finder or find is None:
             continue
-        spec: ModuleSpec | None = find("concurrent.futures", path, target)
-        if spec is not None:
-            if spec.loader is not None:
-                spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
-            return spec
+        found: ModuleSpec | None = find("concurrent.futures", path, target)
+        if found is not None:
+            if found.loader is not None:
+                found.loader = _Loader(found.loader)  # type: ignore[assignment]
+            return found
     return None
 
 

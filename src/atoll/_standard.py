@@ -2,7 +2,7 @@
 
 The names of CPython 3.14's module, and no others: a program written against
 this one runs against that one.  It is loaded under the name
-`concurrent.interpreters`, by `_atoll_names` on 3.12 and 3.13 and by
+`concurrent.interpreters`, by atoll-names.pth on 3.12 and 3.13 and by
 `atoll.install()` anywhere.
 """
 
