@@ -91,4 +91,58 @@ ext_compat_getattr_optional(PyObject *obj, PyObject *name, PyObject **out)
 #define ext_compat_getattr_optional PyObject_GetOptionalAttr
 #endif
 
+/* A dict with room for so many items: a large one is then built without
+ * being copied at each doubling.  Source: Objects/dictobject.c, exported for
+ * code generators.  Without: an ordinary new dict.  Can go when the public
+ * API can presize. */
+EXT_WEAK extern PyObject *
+_PyDict_NewPresized(Py_ssize_t);
+
+static inline PyObject *
+ext_compat_dict_new(Py_ssize_t size)
+{
+    /* A small dict has room for five anyway. */
+    return size > 5 && _PyDict_NewPresized != NULL ? _PyDict_NewPresized(size)
+                                                   : PyDict_New();
+}
+
+/* Ints beyond 64 bits: two's complement in the machine's byte order. */
+#if EXT_PY_313
+/* Bytes needed, or -1 with an exception. */
+static inline Py_ssize_t
+ext_compat_long_size(PyObject *value)
+{
+    return PyLong_AsNativeBytes(value, NULL, 0, -1);
+}
+static inline int
+ext_compat_long_write(PyObject *value, void *dest, Py_ssize_t size)
+{
+    return PyLong_AsNativeBytes(value, dest, size, -1) < 0 ? -1 : 0;
+}
+static inline PyObject *
+ext_compat_long_read(const void *data, size_t size)
+{
+    return PyLong_FromNativeBytes(data, size, -1);
+}
+#else
+/* Declared by 3.12's own headers; 3.12's signature will not change. */
+static inline Py_ssize_t
+ext_compat_long_size(PyObject *value)
+{
+    size_t bits = _PyLong_NumBits(value);
+    return bits == (size_t)-1 ? -1 : (Py_ssize_t)(bits / 8 + 1);
+}
+static inline int
+ext_compat_long_write(PyObject *value, void *dest, Py_ssize_t size)
+{
+    return _PyLong_AsByteArray((PyLongObject *)value, dest, (size_t)size,
+                               PY_LITTLE_ENDIAN, 1);
+}
+static inline PyObject *
+ext_compat_long_read(const void *data, size_t size)
+{
+    return _PyLong_FromByteArray(data, size, PY_LITTLE_ENDIAN, 1);
+}
+#endif
+
 #endif
