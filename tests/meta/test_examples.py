@@ -1,0 +1,91 @@
+"""Every file in examples/, and every Python example in the documentation, runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+#: Arguments that keep the input small; an example without an entry gets none.
+ARGUMENTS: dict[str, list[str]] = {
+    "stdlib_census.py": ["--jobs", "2", "--limit", "20"],
+    "census_processes.py": ["--jobs", "2", "--limit", "20"],
+}
+#: What must be in the output, beside exit status 0.
+PRINTS = {
+    "stdlib_census.py": "All four agree.",
+    "census_processes.py": '"seconds"',
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
+def test_example(path: Path, tmp_path: Path) -> None:
+    out = subprocess.run(
+        [sys.executable, "-W", "error", str(path), *ARGUMENTS.get(path.name, [])],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=240,
+        stdin=subprocess.DEVNULL,
+    )
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert "Traceback" not in out.stderr
+    assert PRINTS.get(path.name, "") in out.stdout
+    assert out.stdout.strip(), "an example shows something"
+
+
+def test_there_are_examples() -> None:
+    assert {"stdlib_census.py", "census_processes.py"} <= {path.name for path in EXAMPLES}
+    assert set(ARGUMENTS) | set(PRINTS) <= {path.name for path in EXAMPLES}
+
+
+def test_census_on_a_terminal(tmp_path: Path) -> None:
+    """The progress bar comes where there is a terminal, and the table stays whole."""
+    pid, terminal = os.forkpty()
+    if pid == 0:
+        command = [sys.executable, str(ROOT / "examples/stdlib_census.py"), "--jobs", "2", "--limit", "32"]
+        os.execve(command[0], command, dict(os.environ, TERM="xterm", COLUMNS="100"))
+    shown = b""
+    while True:
+        try:
+            data = os.read(terminal, 65536)
+        except OSError:  # the other side is closed
+            break
+        if not data:
+            break
+        shown += data
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    text = shown.decode(errors="replace")
+    assert os.waitstatus_to_exitcode(status) == 0, text
+    assert "All four agree." in text
+    assert re.search(r"32/32|100%", text), "a progress bar"
+
+
+def snippets() -> list[pytest.param]:
+    found = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for match in re.finditer(r"^```python\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE):
+            line = path.read_text()[: match.start()].count("\n") + 1
+            found.append(pytest.param(match.group(1), id=f"{path.name}:{line}"))
+    return found
+
+
+@pytest.mark.parametrize("code", snippets())
+def test_documentation(code: str, tmp_path: Path) -> None:
+    """A Python block is a program; what a comment after a print says, it prints."""
+    script = tmp_path / "snippet.py"
+    script.write_text(code)
+    out = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, timeout=120, stdin=subprocess.DEVNULL
+    )
+    assert (out.returncode, out.stderr) == (0, ""), out.stdout + out.stderr
+    promised = re.findall(r"^\s*print\(.*\)[ ]+# (.+)$", code, re.MULTILINE)
+    printed = out.stdout.splitlines()
+    assert [line for line in promised if line not in printed] == []
