@@ -96,7 +96,9 @@ static PyMethodDef methods[] = {
 };
 
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, .m_name = "bare", .m_size = -1,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "bare",
+    .m_size = -1,
     .m_methods = methods,
 };
 

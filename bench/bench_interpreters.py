@@ -184,7 +184,9 @@ KEEP = "keep = [atoll.create()]; keep[0].exec('pass')"
 
 def memory():
     ours = child(MEMORY.format(first=KEEP, create="keep.append(atoll.create()); keep[-1].exec('pass')"))
-    floor = child(MEMORY.format(first="bare.create(); bare.run('pass')", create="bare.create(); bare.run('pass')"))
+    floor = child(
+        MEMORY.format(first="bare.create(); bare.run('pass')", create="bare.create(); bare.run('pass')")
+    )
     values = {"atoll": ours - floor, "all of it": ours, "bare C": floor}
     return Row("memory of an interpreter, over CPython's own", "bytes", values, at_most=100e3)
 

@@ -153,7 +153,10 @@ class Suite:
         print(f"{sum(row.met is True for row in self.rows)} targets met, {len(missed)} missed")
         if args.json:
             Path(args.json).write_text(
-                json.dumps({"suite": self.name, "machine": machine(), "rows": [asdict(r) for r in self.rows]}, indent=1)
+                json.dumps(
+                    {"suite": self.name, "machine": machine(), "rows": [asdict(r) for r in self.rows]},
+                    indent=1,
+                )
             )
         # Straight out: the benchmark leaves interpreters open on purpose.
         sys.stdout.flush()
@@ -220,7 +223,8 @@ def c_extension(name: str) -> object:
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
         include = sysconfig.get_path("include")
         subprocess.run(
-            ["cc", "-O2", "-shared", "-fPIC", "-pthread", f"-I{include}", str(source), "-o", str(target)], check=True
+            ["cc", "-O2", "-shared", "-fPIC", "-pthread", f"-I{include}", str(source), "-o", str(target)],
+            check=True,
         )
     spec = importlib.util.spec_from_file_location(name, target)
     assert spec is not None and spec.loader is not None

@@ -6,14 +6,14 @@ definitions are the same: the text of stdlib_census.py between two headings.
 """
 
 import argparse
-import ast  # noqa: F401
+import ast
 import json
 import os
-import sysconfig  # noqa: F401
+import sysconfig
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass  # noqa: F401
+from dataclasses import dataclass
 from pathlib import Path
 
 warnings.simplefilter("ignore")
@@ -23,9 +23,9 @@ exec(_script.partition("# ---- the work\n")[2].partition("# ---- the ways\n")[0]
 
 def census_or_skip(path):
     try:
-        return census_of(path)  # noqa: F821
-    except Unparsable:  # noqa: F821
-        return Census(skipped=1)  # noqa: F821
+        return census_of(path)
+    except Unparsable:
+        return Census(skipped=1)
 
 
 def main():
@@ -33,9 +33,9 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--limit", type=int)
     args = parser.parse_args()
-    paths = files_of_the_library(args.limit)  # noqa: F821
+    paths = files_of_the_library(args.limit)
     started = time.perf_counter()
-    total = Census()  # noqa: F821
+    total = Census()
     with ProcessPoolExecutor(args.jobs) as pool:
         for census in pool.map(census_or_skip, paths, chunksize=8):
             total.add(census)

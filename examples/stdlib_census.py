@@ -34,6 +34,7 @@ warnings.simplefilter("ignore")
 
 # ---- the work
 
+
 @dataclass
 class Census:
     """What a file, or many, hold."""
@@ -78,7 +79,9 @@ def census_of(path: str) -> Census:
 
 def files_of_the_library(limit):
     library = Path(sysconfig.get_path("stdlib"))
-    paths = sorted(str(p) for p in library.rglob("*.py") if not {"site-packages", "dist-packages"} & set(p.parts))
+    paths = sorted(
+        str(p) for p in library.rglob("*.py") if not {"site-packages", "dist-packages"} & set(p.parts)
+    )
     return paths[:limit]
 
 
@@ -258,7 +261,9 @@ def measure(name, total, options):
 
 def table(rows, jobs):
     alone = rows[0]["seconds"]
-    lines = [f"{'':16}{'files':>7}{'functions':>11}{'classes':>9}{'lines':>10}{'seconds':>9}{'speed-up':>10}{'memory':>9}"]
+    lines = [
+        f"{'':16}{'files':>7}{'functions':>11}{'classes':>9}{'lines':>10}{'seconds':>9}{'speed-up':>10}{'memory':>9}"
+    ]
     for row in rows:
         census = row["census"]
         name = row["way"] if row["way"] == "one thread" else f"{jobs} {row['way']}"
@@ -272,16 +277,23 @@ def table(rows, jobs):
 
 def demo(args, paths):
     options = ["--jobs", str(args.jobs), *(["--limit", str(args.limit)] if args.limit else [])]
-    print(f"Python {sys.version.split()[0]}: {len(paths):,} files of {sysconfig.get_path('stdlib')}\n", flush=True)
+    print(
+        f"Python {sys.version.split()[0]}: {len(paths):,} files of {sysconfig.get_path('stdlib')}\n",
+        flush=True,
+    )
     rows = [measure(name, len(paths), options) for name in WAYS]
     print(table(rows, args.jobs))
     census = rows[0]["census"]
     lines, longest = census["longest"]
-    print(f"\nLongest function: {longest}, {lines:,} lines. Not parsable, left out: {census['skipped']} files.")
+    print(
+        f"\nLongest function: {longest}, {lines:,} lines. Not parsable, left out: {census['skipped']} files."
+    )
     agree = all(row["census"] == census for row in rows)
     print("All four agree." if agree else "The results DIFFER.")
     if args.json:
-        Path(args.json).write_text(json.dumps({"python": sys.version, "jobs": args.jobs, "rows": rows}, indent=1))
+        Path(args.json).write_text(
+            json.dumps({"python": sys.version, "jobs": args.jobs, "rows": rows}, indent=1)
+        )
     sys.exit(not agree)
 
 

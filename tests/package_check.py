@@ -29,7 +29,9 @@ def main() -> None:
     if any(entry.name == "atoll" for entry in importlib.metadata.entry_points(group="console_scripts")):
         out = subprocess.run([Path(sys.prefix) / "bin/atoll", "info"], capture_output=True, text=True)
         assert out.returncode == 0, out
-    print(f"package: atoll {importlib.metadata.version('atoll')} on {sys.version.split()[0]}: 1 passed, 0 failed")
+    print(
+        f"package: atoll {importlib.metadata.version('atoll')} on {sys.version.split()[0]}: 1 passed, 0 failed"
+    )
 
 
 if __name__ == "__main__":

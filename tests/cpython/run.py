@@ -33,7 +33,7 @@ LIMIT = 300
 
 
 def short(test: unittest.TestCase) -> str:
-    """"test_api.CreateTests.test_in_main" of "test.test_interpreters.test_api..."."""
+    """ "test_api.CreateTests.test_in_main" of "test.test_interpreters.test_api..."."""
     return test.id().removeprefix("test.test_interpreters.")
 
 
@@ -59,9 +59,11 @@ def load(module: str) -> list[unittest.TestCase]:
 
 def stands_in() -> None:
     """Makes sure that the tests see atoll, and not what they were written for."""
-    import atoll
     from concurrent import interpreters
+
     from test.test_interpreters import utils
+
+    import atoll
 
     assert interpreters.Interpreter is atoll.Interpreter
     assert utils.interpreters.create is atoll.create
@@ -119,8 +121,14 @@ def run_child(arguments: list[str], stdlib: bool) -> tuple[int, str]:
         command.append("--stdlib")
     try:
         out = subprocess.run(
-            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LIMIT,
-            errors="replace", stdin=subprocess.DEVNULL,
+            command,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
         printed = error.stdout or b""
@@ -146,7 +154,9 @@ def each(words: list[str], stdlib: bool) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--stdlib", action="store_true", help="the standard module, not atoll")
     parser.add_argument("--each", action="store_true", help="each test in its own process")
     parser.add_argument("--child", metavar="MODULE", help=argparse.SUPPRESS)

@@ -28,8 +28,7 @@ def outcome(script: Path, module: str) -> str:
     out = subprocess.run(
         # -u: in the standard module an interpreter's prints come late else.
         [sys.executable, "-u", str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         env=env,
         timeout=120,
@@ -65,7 +64,9 @@ if sys.version_info >= (3, 14):
 
 def test_every_difference_is_documented() -> None:
     rows = DEVIATIONS.read_text()
-    differing = sorted(path.name.removesuffix(".atoll.out") for path in (HERE / "scripts").glob("*.atoll.out"))
+    differing = sorted(
+        path.name.removesuffix(".atoll.out") for path in (HERE / "scripts").glob("*.atoll.out")
+    )
     assert differing
     assert [name for name in differing if f"`{name}`" not in rows] == []
     for name in differing:

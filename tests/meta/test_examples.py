@@ -83,7 +83,12 @@ def test_documentation(code: str, tmp_path: Path) -> None:
     script = tmp_path / "snippet.py"
     script.write_text(code)
     out = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, timeout=120, stdin=subprocess.DEVNULL
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
     )
     assert (out.returncode, out.stderr) == (0, ""), out.stdout + out.stderr
     promised = re.findall(r"^\s*print\(.*\)[ ]+# (.+)$", code, re.MULTILINE)

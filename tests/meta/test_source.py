@@ -163,7 +163,9 @@ def tracked() -> list[Path]:
     )
     if out.returncode == 0:
         return [ROOT / name for name in out.stdout.split("\0") if name and (ROOT / name).is_file()]
-    tops = [p for p in ROOT.iterdir() if p.name not in {".git", "build", "dist"} and not p.name.startswith(".")]
+    tops = [
+        p for p in ROOT.iterdir() if p.name not in {".git", "build", "dist"} and not p.name.startswith(".")
+    ]
     files = [p for top in tops for p in ([top] if top.is_file() else top.rglob("*"))]
     return [p for p in files if p.is_file() and "__pycache__" not in p.parts]
 
@@ -171,7 +173,15 @@ def tracked() -> list[Path]:
 def test_nothing_of_one_machine() -> None:
     """No path of somebody's machine and no package registry's host in any file."""
     banned = re.compile(
-        "|".join([r"/ro" + r"ot/\.", r"/home/[a-z]+/", r"/wo" + r"rk/", r"files\.python" + r"hosted", r"py" + r"pi\.org"])
+        "|".join(
+            [
+                r"/ro" + r"ot/\.",
+                r"/home/[a-z]+/",
+                r"/wo" + r"rk/",
+                r"files\.python" + r"hosted",
+                r"py" + r"pi\.org",
+            ]
+        )
     )
     found = []
     files = tracked()
@@ -188,7 +198,9 @@ def test_nothing_of_one_machine() -> None:
 def test_exported_symbols() -> None:
     """One symbol: nothing of ours can clash with another library's."""
     core = pytest.importorskip("atoll._core")
-    out = subprocess.run(["nm", "-D", "--defined-only", core.__file__], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        ["nm", "-D", "--defined-only", core.__file__], capture_output=True, text=True, check=True
+    )
     names = {line.split()[-1] for line in out.stdout.splitlines()}
     linker = {"_init", "_fini", "_edata", "_end", "__bss_start"}
     sanitizer = {name for name in names if name.startswith(("__asan", "__ubsan", "__tsan", "__odr_asan"))}
