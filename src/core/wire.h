@@ -54,16 +54,14 @@ typedef enum atoll_tag {
     ATOLL_TAG_PIN_STR, /* kind, n, attachment number */
     ATOLL_TAG_PIN_BYTES, /* n, attachment number */
     ATOLL_TAG_EMPTY_TUPLE,
-    ATOLL_TAG_TUPLE, /* n, n V */
+    ATOLL_TAG_RANGE, /* 3 ints, with their tags */
+    ATOLL_TAG_REF, /* memo number */
+    ATOLL_TAG_TUPLE, /* n, n V; the first that holds values */
     ATOLL_TAG_LIST, /* n, n V */
     ATOLL_TAG_DICT, /* n, n pairs of V */
     ATOLL_TAG_SET, /* n, n V */
     ATOLL_TAG_FROZENSET, /* n, n V; with MEMO then END, or REPLACED */
-    ATOLL_TAG_SLICE, /* 3 V */
-    ATOLL_TAG_RANGE, /* 3 V, ints */
-    ATOLL_TAG_REF, /* memo number */
-    ATOLL_TAG_REPLACED, /* memo number: the value just built was built inside
-                           itself already; that one is meant */
+    ATOLL_TAG_SLICE, /* 3 V; the last native one that holds values */
     ATOLL_TAG_CROSSING, /* number of the registered type, attachment number */
     ATOLL_TAG_DEF, /* attachment number of a definition */
     ATOLL_TAG_GLOBAL, /* V module, V qualified name */
@@ -72,6 +70,8 @@ typedef enum atoll_tag {
     ATOLL_TAG_NEWOBJ_EX, /* V class, V args, V kwargs; then parts */
     ATOLL_TAG_EXCEPTION, /* group size + 1 or 0, V class, [V message]; then 8
                             V: see decode_build.c */
+    ATOLL_TAG_REPLACED, /* memo number: the value just built was built inside
+                           itself already; that one is meant */
     ATOLL_TAG_NO_ARGS, /* a call's arguments, none */
     ATOLL_TAG_ARGS, /* nargs, nkw, nkw V names, all V */
     ATOLL_TAG_COUNT,

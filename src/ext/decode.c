@@ -46,24 +46,14 @@ grow_stack(decoder *d)
 }
 
 dec_frame *
-dec_push(decoder *d, dec_kind kind, PyObject *obj)
+dec_push(decoder *d, const dec_frame *frame)
 {
     if (ATOLL_UNLIKELY(d->depth == d->cap) && !grow_stack(d)) {
-        Py_XDECREF(obj);
         PyErr_NoMemory();
         return NULL;
     }
     dec_frame *f = &d->stack[d->depth++];
-    f->obj = obj;
-    f->key = NULL;
-    f->index = 0;
-    f->size = 0;
-    f->memo = 0;
-    f->kind = (uint8_t)kind;
-    f->phase = 0;
-    f->has_memo = false;
-    f->exposed = false;
-    f->deferred = false;
+    *f = *frame;
     return f;
 }
 
@@ -89,38 +79,6 @@ dec_memo(decoder *d, PyObject *obj)
     }
     d->memo[d->n_memo++] = Py_NewRef(obj);
     return 0;
-}
-
-/* A tuple or slice that is not full yet stands in the memo as the number of
- * its frame with bit 0 set, which no address has. */
-static inline PyObject *
-filling_entry(size_t frame)
-{
-    return (PyObject *)((uintptr_t)frame << 1 | 1);
-}
-
-static inline bool
-is_filling(PyObject *entry)
-{
-    return ((uintptr_t)entry & 1) != 0;
-}
-
-static int
-get_ref(decoder *d, PyObject **out)
-{
-    uint64_t number;
-    if (!atoll_get_varint(&d->r, &number) || number >= d->n_memo) {
-        return dec_corrupt(d);
-    }
-    PyObject *entry = d->memo[number];
-    if (ATOLL_UNLIKELY(is_filling(entry))) {
-        dec_frame *f = &d->stack[(uintptr_t)entry >> 1];
-        d->exposed += !f->exposed;
-        f->exposed = true;
-        entry = f->obj;
-    }
-    *out = Py_NewRef(entry);
-    return DEC_DONE;
 }
 
 /* ---- insertions that wait ---- */
@@ -160,6 +118,7 @@ run_deferred(decoder *d)
                                       PyTuple_GET_ITEM(item, 2));
     }
     Py_DECREF(list);
+    dec_forget_ints(d);
     return result;
 }
 
@@ -185,416 +144,47 @@ must_wait(decoder *d, dec_frame *f, PyObject *key)
 
 /* ---- leaves ---- */
 
-static inline size_t
-key_slot(const uint8_t *data, size_t size)
+/* The next value if it holds no others: DEC_DONE; DEC_OPEN, nothing read, if
+ * it does. */
+static inline int
+get_leaf(decoder *d, PyObject **out)
 {
-    const uint64_t mix = UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t a = 0, hash = size * mix;
-    if (size >= 8) {
-        for (size_t i = 0; i + 8 < size; i += 8) {
-            memcpy(&a, data + i, 8);
-            hash = (hash ^ a) * mix;
-            hash ^= hash >> 29;
-        }
-        memcpy(&a, data + size - 8, 8);
-    }
-    else if (size >= 4) {
-        uint32_t first, last;
-        memcpy(&first, data, 4);
-        memcpy(&last, data + size - 4, 4);
-        a = (uint64_t)first << 32 | last;
-    }
-    else if (size > 0) {
-        a = (uint64_t)data[0] << 16 | (uint64_t)data[size / 2] << 8
-            | data[size - 1];
-    }
-    hash = (hash ^ a) * mix;
-    return (size_t)(hash >> 40) & (EXT_KEY_CACHE - 1);
-}
-
-static PyObject *
-new_ascii(decoder *d, const uint8_t *data, size_t size)
-{
-    if (!atoll_str_is_exact(ATOLL_STR_ASCII, data, size)) {
-        dec_corrupt(d);
-        return NULL;
-    }
-    if (size == 1) {
-        return PyUnicode_FromOrdinal(data[0]); /* there is one of each */
-    }
-    PyObject *str = PyUnicode_New((Py_ssize_t)size, 0x7F);
-    if (str != NULL) {
-        memcpy(PyUnicode_1BYTE_DATA(str), data, size);
-    }
-    return str;
-}
-
-static PyObject *
-new_key(decoder *d, PyObject **entry, const uint8_t *data, size_t size,
-        bool interned)
-{
-    PyObject *str = new_ascii(d, data, size);
-    if (str == NULL) {
-        return NULL;
-    }
-    if (interned) {
-        PyUnicode_InternInPlace(&str);
-    }
-    Py_XSETREF(*entry, Py_NewRef(str));
-    return str;
-}
-
-static int
-get_key(decoder *d, PyObject **out)
-{
-    unsigned head;
-    const uint8_t *data;
-    if (!atoll_get_u8(&d->r, &head) || (head & 0x7F) > ATOLL_KEY_MAX
-        || !atoll_get_raw(&d->r, head & 0x7F, &data)) {
+    const uint8_t *at = d->r.at;
+    if (ATOLL_UNLIKELY(at == d->r.end)) {
         return dec_corrupt(d);
     }
-    size_t size = head & 0x7F;
-    PyObject **entry = &d->part->keys[key_slot(data, size)];
-    PyObject *known = *entry;
-    if (ATOLL_LIKELY(known != NULL)
-        && (size_t)PyUnicode_GET_LENGTH(known) == size
-        && memcmp(PyUnicode_1BYTE_DATA(known), data, size) == 0
-        && (PyUnicode_CHECK_INTERNED(known) || !(head & 0x80))) {
-        *out = Py_NewRef(known);
-        return DEC_DONE;
-    }
-    *out = new_key(d, entry, data, size, (head & 0x80) != 0);
-    return *out == NULL ? DEC_FAILED : DEC_DONE;
-}
-
-static int
-get_ascii(decoder *d, PyObject **out)
-{
-    unsigned size;
-    const uint8_t *data;
-    if (!atoll_get_u8(&d->r, &size) || !atoll_get_raw(&d->r, size, &data)) {
-        return dec_corrupt(d);
-    }
-    *out = new_ascii(d, data, size);
-    return *out == NULL ? DEC_FAILED : DEC_DONE;
-}
-
-static int
-get_str(decoder *d, bool pinned, PyObject **out)
-{
-    unsigned kind;
-    uint64_t length;
-    if (!atoll_get_u8(&d->r, &kind) || !atoll_get_varint(&d->r, &length)
-        || length > (size_t)PY_SSIZE_T_MAX / 4) {
-        return dec_corrupt(d);
-    }
-    Py_UCS4 largest;
-    switch (kind) {
-    case ATOLL_STR_ASCII:
-        largest = 0x7F;
-        break;
-    case ATOLL_STR_UCS1:
-        largest = 0xFF;
-        break;
-    case ATOLL_STR_UCS2:
-        largest = 0xFFFF;
-        break;
-    case ATOLL_STR_UCS4:
-        largest = 0x10FFFF;
-        break;
-    default:
-        return dec_corrupt(d);
-    }
-    size_t size = (size_t)length * (kind & 7);
-    const void *data;
-    if (pinned) {
-        data = atoll_get_attachment(&d->r, d->frame, &atoll_pin_ops);
-        if (data == NULL) {
-            return dec_corrupt(d);
-        }
-    }
-    else {
-        const uint8_t *raw;
-        if (!atoll_get_raw(&d->r, size, &raw)
-            || !atoll_str_is_exact((atoll_str_kind)kind, raw,
-                                   (size_t)length)) {
-            return dec_corrupt(d);
-        }
-        data = raw;
-    }
-    *out = PyUnicode_New((Py_ssize_t)length, largest);
-    if (*out == NULL) {
-        return DEC_FAILED;
-    }
-    memcpy(PyUnicode_DATA(*out), data, size);
-    return DEC_DONE;
-}
-
-static int
-get_bytes(decoder *d, unsigned tag, PyObject **out)
-{
-    uint64_t size;
-    const void *data = NULL;
-    if (!atoll_get_varint(&d->r, &size) || size > PY_SSIZE_T_MAX) {
-        return dec_corrupt(d);
-    }
-    if (tag == ATOLL_TAG_PIN_BYTES) {
-        data = atoll_get_attachment(&d->r, d->frame, &atoll_pin_ops);
-    }
-    else {
-        const uint8_t *raw;
-        data = atoll_get_raw(&d->r, (size_t)size, &raw) ? raw : NULL;
-    }
-    if (data == NULL) {
-        return dec_corrupt(d);
-    }
-    *out = tag == ATOLL_TAG_BYTEARRAY
-               ? PyByteArray_FromStringAndSize(data, (Py_ssize_t)size)
-               : PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
-    return *out == NULL ? DEC_FAILED : DEC_DONE;
-}
-
-static int
-get_big_int(decoder *d, PyObject **out)
-{
-    size_t size;
-    const uint8_t *data;
-    if (!atoll_get_count(&d->r, 1, &size)
-        || !atoll_get_raw(&d->r, size, &data)) {
-        return dec_corrupt(d);
-    }
-    *out = ext_compat_long_read(data, size);
-    return *out == NULL ? DEC_FAILED : DEC_DONE;
-}
-
-/* The ints behind their tags. */
-static int
-get_int(decoder *d, unsigned tag, PyObject **out)
-{
-    int16_t i16;
-    int32_t i32;
-    int64_t i64;
-    switch (tag) {
-    case ATOLL_TAG_INT16:
-        if (!atoll_get_copy(&d->r, &i16, sizeof(i16))) {
-            return dec_corrupt(d);
-        }
-        *out = PyLong_FromLong(i16);
-        break;
-    case ATOLL_TAG_INT32:
-        if (!atoll_get_copy(&d->r, &i32, sizeof(i32))) {
-            return dec_corrupt(d);
-        }
-        *out = PyLong_FromLong(i32);
-        break;
-    case ATOLL_TAG_INT64:
-        if (!atoll_get_copy(&d->r, &i64, sizeof(i64))) {
-            return dec_corrupt(d);
-        }
-        *out = PyLong_FromLongLong(i64);
-        break;
-    case ATOLL_TAG_BIGINT:
-        return get_big_int(d, out);
-    default:
-        if (!(tag & ATOLL_TAG_INT)) {
-            return dec_corrupt(d);
-        }
-        *out = Py_NewRef(d->part->small_ints[tag & ~ATOLL_TAG_INT]);
-    }
-    return *out == NULL ? DEC_FAILED : DEC_DONE;
-}
-
-static int
-get_range(decoder *d, PyObject **out)
-{
-    PyObject *parts[3] = {NULL, NULL, NULL};
-    int result = DEC_DONE;
-    for (int i = 0; i < 3 && result == DEC_DONE; i++) {
-        unsigned tag;
-        result = atoll_get_u8(&d->r, &tag) ? get_int(d, tag, &parts[i])
-                                           : dec_corrupt(d);
-    }
-    if (result == DEC_DONE) {
-        *out = PyObject_CallFunctionObjArgs((PyObject *)&PyRange_Type,
-                                            parts[0], parts[1], parts[2],
-                                            NULL);
-        if (*out == NULL) {
-            result = DEC_FAILED;
-            if (PyErr_ExceptionMatches(PyExc_ValueError)) {
-                dec_corrupt(d); /* a step of 0 */
-            }
-        }
-    }
-    for (int i = 0; i < 3; i++) {
-        Py_XDECREF(parts[i]);
-    }
-    return result;
-}
-
-static int
-get_double(decoder *d, unsigned tag, PyObject **out)
-{
-    double real;
-    Py_complex both;
-    if (tag == ATOLL_TAG_FLOAT) {
-        if (!atoll_get_copy(&d->r, &real, sizeof(real))) {
-            return dec_corrupt(d);
-        }
-        *out = PyFloat_FromDouble(real);
-    }
-    else {
-        if (!atoll_get_copy(&d->r, &both, sizeof(both))) {
-            return dec_corrupt(d);
-        }
-        *out = PyComplex_FromCComplex(both);
-    }
-    return *out == NULL ? DEC_FAILED : DEC_DONE;
-}
-
-/* ---- containers ---- */
-
-static int
-open_container(decoder *d, unsigned tag, bool memo)
-{
-    size_t size = 3;
-    PyObject *obj;
-    dec_kind kind;
-    size_t least = tag == ATOLL_TAG_DICT ? 2 : 1;
-    if (tag != ATOLL_TAG_SLICE && !atoll_get_count(&d->r, least, &size)) {
-        return dec_corrupt(d);
-    }
-    switch (tag) {
-    case ATOLL_TAG_LIST:
-        kind = DEC_LIST;
-        obj = PyList_New((Py_ssize_t)size);
-        if (obj != NULL) {
-            Py_SET_SIZE(obj, 0); /* grows into what it has */
-        }
-        break;
-    case ATOLL_TAG_TUPLE:
-        kind = DEC_TUPLE;
-        if (size == 0) {
-            return dec_corrupt(d); /* that one is everybody's */
-        }
-        obj = PyTuple_New((Py_ssize_t)size);
-        for (size_t i = 0; memo && obj != NULL && i < size; i++) {
-            PyTuple_SET_ITEM(obj, (Py_ssize_t)i, Py_NewRef(Py_None));
-        }
-        break;
-    case ATOLL_TAG_DICT:
-        kind = DEC_DICT;
-        obj = ext_compat_dict_new((Py_ssize_t)size);
-        break;
-    case ATOLL_TAG_SET:
-        kind = DEC_SET;
-        obj = PySet_New(NULL);
-        break;
-    case ATOLL_TAG_FROZENSET:
-        kind = DEC_FROZENSET;
-        obj = PyFrozenSet_New(NULL);
-        break;
-    default:
-        kind = DEC_SLICE;
-        obj = PySlice_New(NULL, NULL, NULL);
-    }
-    dec_frame *f = obj == NULL ? NULL : dec_push(d, kind, obj);
-    if (f == NULL) {
-        return DEC_FAILED;
-    }
-    f->size = (Py_ssize_t)size;
-    f->has_memo = memo;
-    if (memo && kind != DEC_FROZENSET) {
-        f->memo = d->n_memo;
-        if (dec_memo(d, obj) < 0) {
-            return DEC_FAILED;
-        }
-        if (kind == DEC_TUPLE || kind == DEC_SLICE) {
-            d->memo[f->memo] = filling_entry(d->depth - 1);
-            Py_DECREF(obj);
-        }
-    }
-    return DEC_PUSHED;
-}
-
-static int
-get_leaf(decoder *d, unsigned tag, PyObject **out)
-{
-    switch (tag) {
-    case ATOLL_TAG_KEY:
-        return get_key(d, out);
-    case ATOLL_TAG_ASCII:
-        return get_ascii(d, out);
-    case ATOLL_TAG_STR:
-    case ATOLL_TAG_PIN_STR:
-        return get_str(d, tag == ATOLL_TAG_PIN_STR, out);
-    case ATOLL_TAG_INT16:
-    case ATOLL_TAG_INT32:
-    case ATOLL_TAG_INT64:
-    case ATOLL_TAG_BIGINT:
-        return get_int(d, tag, out);
-    case ATOLL_TAG_FLOAT:
-    case ATOLL_TAG_COMPLEX:
-        return get_double(d, tag, out);
-    case ATOLL_TAG_NONE:
-        *out = Py_NewRef(Py_None);
-        return DEC_DONE;
-    case ATOLL_TAG_TRUE:
-        *out = Py_NewRef(Py_True);
-        return DEC_DONE;
-    case ATOLL_TAG_FALSE:
-        *out = Py_NewRef(Py_False);
-        return DEC_DONE;
-    case ATOLL_TAG_BYTES:
-    case ATOLL_TAG_PIN_BYTES:
-    case ATOLL_TAG_BYTEARRAY:
-        return get_bytes(d, tag, out);
-    case ATOLL_TAG_EMPTY_TUPLE:
-        *out = PyTuple_New(0);
-        return *out == NULL ? DEC_FAILED : DEC_DONE;
-    case ATOLL_TAG_RANGE:
-        return get_range(d, out);
-    case ATOLL_TAG_ELLIPSIS:
-        *out = Py_NewRef(Py_Ellipsis);
-        return DEC_DONE;
-    case ATOLL_TAG_NOTIMPLEMENTED:
-        *out = Py_NewRef(Py_NotImplemented);
-        return DEC_DONE;
-    default:
-        return dec_corrupt(d);
-    }
-}
-
-int
-dec_value(decoder *d, PyObject **out)
-{
-    unsigned tag;
-    if (!atoll_get_u8(&d->r, &tag)) {
-        return dec_corrupt(d);
-    }
+    unsigned tag = *at;
     if (tag & ATOLL_TAG_INT) {
+        d->r.at = at + 1;
         *out = Py_NewRef(d->part->small_ints[tag & ~ATOLL_TAG_INT]);
         return DEC_DONE;
     }
-    if (tag == ATOLL_TAG_REF) {
-        return get_ref(d, out);
+    if (tag == ATOLL_TAG_KEY) {
+        d->r.at = at + 1;
+        return dec_key(d, out);
     }
-    unsigned base = tag & ~ATOLL_TAG_MEMO;
-    if (base >= ATOLL_TAG_TUPLE && base <= ATOLL_TAG_SLICE) {
-        return open_container(d, base, base != tag);
+    int32_t narrow;
+    int16_t narrower;
+    if (tag == ATOLL_TAG_INT16 && d->r.end - at > 2) {
+        memcpy(&narrower, at + 1, sizeof(narrower));
+        d->r.at = at + 3;
+        *out = dec_int(d, narrower);
+        return *out == NULL ? DEC_FAILED : DEC_DONE;
     }
-    int result = get_leaf(d, base, out);
-    if (base != tag && result == DEC_DONE && dec_memo(d, *out) < 0) {
-        Py_CLEAR(*out);
-        return DEC_FAILED;
+    if (tag == ATOLL_TAG_INT32 && d->r.end - at > 4) {
+        memcpy(&narrow, at + 1, sizeof(narrow));
+        d->r.at = at + 5;
+        *out = dec_int(d, narrow);
+        return *out == NULL ? DEC_FAILED : DEC_DONE;
     }
-    return result;
+    return dec_rare_leaf(d, out);
 }
 
 /* ---- filling ---- */
 
 /* Each takes over `value`, the item that has just been completed (NULL: none
- * yet), and goes on reading until the object of the top frame is complete
- * (DEC_DONE) or an item has pushed a frame of its own (DEC_PUSHED). */
+ * yet), and goes on reading until the object of the frame is complete
+ * (DEC_DONE) or the next value is no leaf (DEC_OPEN). */
 
 /* Appends one, taking it over.  The list may have been handed to Python code
  * and changed since, so its own state decides. */
@@ -652,7 +242,7 @@ fill_list(decoder *d, dec_frame *f, PyObject *value)
         if (f->index == f->size) {
             break;
         }
-        int result = dec_value(d, &value);
+        int result = get_leaf(d, &value);
         if (result != DEC_DONE) {
             return result;
         }
@@ -697,7 +287,7 @@ fill_tuple(decoder *d, dec_frame *f, PyObject *value)
         if (f->index == f->size) {
             return end_filling(d, f);
         }
-        int result = dec_value(d, &value);
+        int result = get_leaf(d, &value);
         if (result != DEC_DONE) {
             return result;
         }
@@ -717,7 +307,7 @@ fill_slice(decoder *d, dec_frame *f, PyObject *value)
         if (f->index == 3) {
             return end_filling(d, f);
         }
-        int result = dec_value(d, &value);
+        int result = get_leaf(d, &value);
         if (result != DEC_DONE) {
             return result;
         }
@@ -733,7 +323,7 @@ fill_dict(decoder *d, dec_frame *f, PyObject *value)
                 if (f->index == f->size) {
                     return DEC_DONE;
                 }
-                int result = dec_value(d, &value);
+                int result = get_leaf(d, &value);
                 if (result != DEC_DONE) {
                     return result;
                 }
@@ -742,7 +332,7 @@ fill_dict(decoder *d, dec_frame *f, PyObject *value)
             value = NULL;
         }
         if (value == NULL) {
-            int result = dec_value(d, &value);
+            int result = get_leaf(d, &value);
             if (result != DEC_DONE) {
                 return result;
             }
@@ -778,7 +368,7 @@ end_frozenset(decoder *d, dec_frame *f)
         return dec_memo(d, f->obj) < 0 ? DEC_FAILED : DEC_DONE;
     }
     if (tag != ATOLL_TAG_REPLACED || !atoll_get_varint(&d->r, &number)
-        || number >= d->n_memo || is_filling(d->memo[number])) {
+        || number >= d->n_memo || dec_is_filling(d->memo[number])) {
         return dec_corrupt(d);
     }
     Py_SETREF(f->obj, Py_NewRef(d->memo[number]));
@@ -802,14 +392,14 @@ fill_set(decoder *d, dec_frame *f, PyObject *value)
         if (f->index == f->size) {
             return f->kind == DEC_SET ? DEC_DONE : end_frozenset(d, f);
         }
-        int result = dec_value(d, &value);
+        int result = get_leaf(d, &value);
         if (result != DEC_DONE) {
             return result;
         }
     }
 }
 
-static int
+static inline int
 fill(decoder *d, dec_frame *f, PyObject *value)
 {
     switch ((dec_kind)f->kind) {
@@ -817,10 +407,10 @@ fill(decoder *d, dec_frame *f, PyObject *value)
         return fill_list(d, f, value);
     case DEC_TUPLE:
         return fill_tuple(d, f, value);
-    case DEC_SLICE:
-        return fill_slice(d, f, value);
     case DEC_DICT:
         return fill_dict(d, f, value);
+    case DEC_SLICE:
+        return fill_slice(d, f, value);
     case DEC_SET:
     case DEC_FROZENSET:
         return fill_set(d, f, value);
@@ -829,23 +419,125 @@ fill(decoder *d, dec_frame *f, PyObject *value)
     }
 }
 
+/* ---- opening ---- */
+
+/* A new container, empty. */
+static PyObject *
+new_container(unsigned tag, bool memo, Py_ssize_t size)
+{
+    PyObject *obj;
+    switch (tag) {
+    case ATOLL_TAG_LIST:
+        obj = PyList_New(size);
+        if (obj != NULL) {
+            Py_SET_SIZE(obj, 0); /* grows into what it has */
+        }
+        return obj;
+    case ATOLL_TAG_TUPLE:
+        obj = PyTuple_New(size);
+        for (Py_ssize_t i = 0; memo && obj != NULL && i < size; i++) {
+            PyTuple_SET_ITEM(obj, i, Py_NewRef(Py_None));
+        }
+        return obj;
+    case ATOLL_TAG_DICT:
+        return ext_compat_dict_new(size);
+    case ATOLL_TAG_SET:
+        return PySet_New(NULL);
+    case ATOLL_TAG_FROZENSET:
+        return PyFrozenSet_New(NULL);
+    default:
+        return PySlice_New(NULL, NULL, NULL);
+    }
+}
+
+static int
+open_container(decoder *d, unsigned tag, bool memo, PyObject **out)
+{
+    static const uint8_t kinds[] = {
+        [ATOLL_TAG_TUPLE - ATOLL_TAG_TUPLE] = DEC_TUPLE,
+        [ATOLL_TAG_LIST - ATOLL_TAG_TUPLE] = DEC_LIST,
+        [ATOLL_TAG_DICT - ATOLL_TAG_TUPLE] = DEC_DICT,
+        [ATOLL_TAG_SET - ATOLL_TAG_TUPLE] = DEC_SET,
+        [ATOLL_TAG_FROZENSET - ATOLL_TAG_TUPLE] = DEC_FROZENSET,
+        [ATOLL_TAG_SLICE - ATOLL_TAG_TUPLE] = DEC_SLICE,
+    };
+    size_t size = 3;
+    if (tag != ATOLL_TAG_SLICE
+        && !atoll_get_count(&d->r, tag == ATOLL_TAG_DICT ? 2 : 1, &size)) {
+        return dec_corrupt(d);
+    }
+    if (tag == ATOLL_TAG_TUPLE && size == 0) {
+        return dec_corrupt(d); /* that one is everybody's */
+    }
+    dec_frame f = {.obj = new_container(tag, memo, (Py_ssize_t)size),
+                   .size = (Py_ssize_t)size,
+                   .kind = kinds[tag - ATOLL_TAG_TUPLE],
+                   .memo = d->n_memo,
+                   .has_memo = memo};
+    int result = DEC_FAILED;
+    if (f.obj != NULL) {
+        result = 0;
+        if (memo && f.kind != DEC_FROZENSET) {
+            result = dec_memo(d, f.obj);
+        }
+        if (result == 0) {
+            if (memo && (f.kind == DEC_TUPLE || f.kind == DEC_SLICE)) {
+                d->memo[f.memo] = dec_filling_entry(d->depth);
+                Py_DECREF(f.obj);
+            }
+            result = fill(d, &f, NULL);
+        }
+    }
+    if (result == DEC_DONE) {
+        *out = f.obj;
+        return DEC_DONE;
+    }
+    if (result == DEC_OPEN && dec_push(d, &f) != NULL) {
+        return DEC_OPEN;
+    }
+    Py_XDECREF(f.obj);
+    Py_XDECREF(f.key);
+    return DEC_FAILED;
+}
+
+/* A value that is no leaf: DEC_DONE; DEC_OPEN, with its frame pushed and the
+ * first of its values that is no leaf coming next. */
+static int
+open_value(decoder *d, PyObject **out)
+{
+    unsigned tag;
+    if (!atoll_get_u8(&d->r, &tag)) {
+        return dec_corrupt(d);
+    }
+    unsigned base = tag & ~ATOLL_TAG_MEMO;
+    if (base >= ATOLL_TAG_TUPLE && base <= ATOLL_TAG_SLICE) {
+        return open_container(d, base, base != tag, out);
+    }
+    return dec_corrupt(d);
+}
+
 /* One root with everything below it.  NULL with an exception. */
 static PyObject *
 read_root(decoder *d)
 {
     PyObject *value = NULL;
-    int result = dec_value(d, &value);
-    while (result != DEC_FAILED && d->depth > 0) {
+    int result = get_leaf(d, &value);
+    for (;;) {
+        if (result == DEC_OPEN) {
+            result = open_value(d, &value);
+            continue;
+        }
+        if (result == DEC_FAILED || d->depth == 0) {
+            return result == DEC_FAILED ? NULL : value;
+        }
         dec_frame *f = &d->stack[d->depth - 1];
         PyObject *done = value;
         value = NULL;
         result = fill(d, f, done);
         if (result == DEC_DONE) {
-            f = &d->stack[--d->depth];
-            value = f->obj;
+            value = d->stack[--d->depth].obj;
         }
     }
-    return result == DEC_FAILED ? NULL : value;
 }
 
 /* ---- the entries ---- */
@@ -866,6 +558,8 @@ start(decoder *d, ext_state *st, const atoll_frame *frame)
     d->memo_cap = DEC_INLINE_MEMO;
     d->exposed = 0;
     d->deferred = NULL;
+    d->new_keys = 0;
+    dec_forget_ints(d);
 }
 
 /* Drops what a failure has left. */
@@ -892,7 +586,7 @@ finish(decoder *d, bool failed)
         atoll_free(d->stack);
     }
     for (uint32_t i = 0; i < d->n_memo; i++) {
-        if (!is_filling(d->memo[i])) {
+        if (!dec_is_filling(d->memo[i])) {
             Py_DECREF(d->memo[i]);
         }
     }
@@ -969,9 +663,9 @@ read_args(decoder *d, ext_args *args)
     }
     for (size_t i = 0; i < nkw; i++) {
         PyObject *name;
-        int result = dec_value(d, &name);
+        int result = get_leaf(d, &name);
         if (result != DEC_DONE) {
-            return result == DEC_PUSHED ? dec_corrupt(d) : DEC_FAILED;
+            return result == DEC_OPEN ? dec_corrupt(d) : DEC_FAILED;
         }
         PyTuple_SET_ITEM(args->kwnames, (Py_ssize_t)i, name);
         if (!PyUnicode_CheckExact(name)) {

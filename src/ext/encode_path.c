@@ -56,8 +56,9 @@ piece_of(const enc_frame *f)
     case ENC_SLICE:
         return PyUnicode_FromString(slice_names[f->index - 1]);
     case ENC_DICT:
-        return f->phase == 1 ? PyUnicode_FromFormat("[key %zd]", f->index)
-                             : subscript(f->other);
+        return f->phase == ENC_DICT_KEY
+                   ? PyUnicode_FromFormat("[key %zd]", f->index)
+                   : subscript(f->phase == ENC_DICT_VALUE ? f->other : NULL);
     case ENC_SET:
     case ENC_FROZENSET:
         return PyUnicode_FromFormat("[element %zd]", f->index - 1);

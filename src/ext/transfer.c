@@ -223,8 +223,9 @@ transfer_clear(ext_state *st)
         part->n_crossings--;
         Py_CLEAR(part->crossings[part->n_crossings].type);
     }
-    for (size_t i = 0; i < EXT_KEY_CACHE; i++) {
-        Py_CLEAR(part->keys[i]);
+    for (size_t i = 0; i < EXT_KEY_ROWS; i++) {
+        Py_CLEAR(part->keys[i][0]);
+        Py_CLEAR(part->keys[i][1]);
     }
 }
 

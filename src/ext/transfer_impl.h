@@ -14,7 +14,8 @@
 #include "../core/wire.h"
 
 #define EXT_MAX_CROSSINGS 24
-#define EXT_KEY_CACHE 1024 /* entries, a power of two */
+#define EXT_KEY_ROWS 2048 /* a power of two */
+#define EXT_INT_CACHE 512 /* a power of two */
 
 /* From this size on a payload is pinned where pinning is possible. */
 #define EXT_PIN_LEAST 1024
@@ -23,6 +24,12 @@ typedef struct ext_registered {
     PyTypeObject *type; /* owned */
     const ext_crossing *crossing;
 } ext_registered;
+
+typedef struct ext_cached_int {
+    PyObject *obj; /* borrowed */
+    uint32_t generation;
+    int32_t value;
+} ext_cached_int;
 
 /* The part's state in one interpreter. */
 typedef struct transfer_part {
@@ -34,7 +41,11 @@ typedef struct transfer_part {
     PyObject *small_ints[ATOLL_INT_COUNT];
     /* Short str that came lately, by content: the keys of dicts come again
      * and again, and a cached one has its hash already. */
-    PyObject *keys[EXT_KEY_CACHE];
+    PyObject *keys[EXT_KEY_ROWS][2];
+    /* Ints that a decoding has met, by value: see decode_leaf.c.  An entry
+     * counts only if it bears the decoding's number. */
+    uint32_t int_generation;
+    ext_cached_int ints[EXT_INT_CACHE];
 } transfer_part;
 
 static inline transfer_part *
@@ -49,16 +60,21 @@ typedef enum enc_kind {
     ENC_LIST,      /* index: next item */
     ENC_TUPLE,     /* index: next item */
     ENC_SLICE,     /* index: next of three */
-    ENC_DICT,      /* index: items written; pos: PyDict_Next's */
+    ENC_DICT,      /* index: items written; pos: PyDict_Next's; phase */
     ENC_SET,       /* index: items written; other: its iterator */
     ENC_FROZENSET, /* the same */
 } enc_kind;
 
+/* What a dict's frame waits for, and what its `other` then is. */
+enum {
+    ENC_DICT_VALUE,  /* a value; its key, which messages need, or NULL */
+    ENC_DICT_KEY,    /* a key that holds values; its value */
+    ENC_DICT_HIDDEN, /* a value behind such a key; that value */
+};
+
 typedef struct enc_frame {
-    PyObject *obj;   /* owned: what is being written */
-    PyObject *other; /* owned or NULL.  DICT: while a key is written (phase
-                        1) its value, while a value is written (phase 0) its
-                        key, which the path in a message needs */
+    PyObject *obj;   /* what is being written; owned once on the stack */
+    PyObject *other; /* owned or NULL; see the kind */
     Py_ssize_t index;
     Py_ssize_t size;
     Py_ssize_t pos;
@@ -81,6 +97,8 @@ typedef struct encoder {
     atoll_memo *memo; /* NULL: not needed so far */
     uint32_t next_memo;
     bool impure;
+    bool at_root; /* the next value is one of several roots */
+    PyObject *child; /* borrowed; see ENC_OPEN */
     unsigned flags;
     ext_pins *pins;
     enc_frame *stack;
@@ -96,31 +114,59 @@ typedef struct encoder {
     enc_frame inline_stack[ENC_INLINE];
 } encoder;
 
-/* The results of enc_value and of the functions it calls. */
+/* The results of the functions that write. */
 enum {
     ENC_FAILED = -1,
-    ENC_DONE = 0,   /* the value is written */
-    ENC_PUSHED = 1, /* a frame was pushed that will write it */
+    ENC_DONE = 0, /* it is written */
+    ENC_OPEN = 1, /* e->child, which holds other values, must be written
+                     before the top frame can go on */
 };
 
 /* encode.c */
-int
-enc_value(encoder *e, PyObject *obj);
-/* The new top frame, with a reference to obj; NULL with MemoryError. */
+/* Copies the frame to the top of the stack, with a reference to its obj and
+ * the one to its other; NULL with MemoryError: other is still the caller's. */
 enc_frame *
-enc_push(encoder *e, enc_kind kind, PyObject *obj);
+enc_push(encoder *e, const enc_frame *frame);
 /* Before the first Python code runs: takes the references that `impure`
  * promises. */
-int
+void
 enc_become_impure(encoder *e);
 /* Gives obj the next number and returns 0; or writes the reference to the
  * number that it has and returns 1; -1 with MemoryError. */
 int
 enc_memo_or_ref(encoder *e, PyObject *obj);
 int
-enc_no_memory(void);
+enc_put_ref(encoder *e, uint32_t number);
+/* May obj be met again? */
+static inline bool
+enc_may_be_shared(const encoder *e, PyObject *obj)
+{
+    return Py_REFCNT(obj) > 1 || e->at_root;
+}
+
+/* Returns ENC_FAILED with MemoryError. */
 int
-enc_room(encoder *e, size_t more);
+enc_no_memory(void);
+/* Makes room for so many bytes; 0, or ENC_FAILED. */
+static inline int
+enc_room(encoder *e, size_t more)
+{
+    return ATOLL_LIKELY(atoll_writer_room(&e->w, more) == ATOLL_OK)
+               ? 0
+               : enc_no_memory();
+}
+
+/* encode_leaf.c */
+/* Room for a tag and a number is made by the caller. */
+int
+enc_put_str(encoder *e, PyObject *obj);
+int
+enc_put_key(encoder *e, PyObject *obj);
+int
+enc_put_wide_int(encoder *e, PyObject *obj, bool may_memo);
+/* ENC_OPEN if obj is no leaf. */
+int
+enc_rare_leaf(encoder *e, PyObject *obj);
 
 /* encode_path.c */
 /* Sets NotShareableError for obj, which is the one being written on top of
@@ -176,27 +222,88 @@ typedef struct decoder {
      * `deferred`, a list of (op, container, key, value). */
     size_t exposed;
     PyObject *deferred;
+    uint32_t new_keys; /* not found in the cache so far */
+    uint32_t int_generation;
     dec_frame inline_stack[DEC_INLINE];
     PyObject *inline_memo[DEC_INLINE_MEMO];
 } decoder;
 
-/* The results of dec_value and of the functions it calls. */
+/* The results of the functions that read. */
 enum {
     DEC_FAILED = -1,
-    DEC_PUSHED = 0, /* a frame was pushed that will build it */
-    DEC_DONE = 1,   /* *out is a new reference */
+    DEC_DONE = 0, /* *out is a new reference */
+    DEC_OPEN = 1, /* the value that comes next holds others: open it, then
+                     come back */
 };
 
 /* decode.c */
-int
-dec_value(decoder *d, PyObject **out);
+/* Copies the frame, with its references, to the top of the stack; NULL with
+ * MemoryError: they are still the caller's. */
 dec_frame *
-dec_push(decoder *d, dec_kind kind, PyObject *obj);
+dec_push(decoder *d, const dec_frame *frame);
 /* Gives obj the next memo number.  -1 with MemoryError. */
 int
 dec_memo(decoder *d, PyObject *obj);
 /* Sets InterpreterError: no encoder wrote this.  Returns DEC_FAILED. */
 int
 dec_corrupt(decoder *d);
+
+/* A tuple or slice that is not full yet stands in the memo as the number of
+ * its frame with bit 0 set, which no address has.  A frame that is not on the
+ * stack yet has the number that it would get. */
+static inline PyObject *
+dec_filling_entry(size_t frame)
+{
+    return (PyObject *)((uintptr_t)frame << 1 | 1);
+}
+
+static inline bool
+dec_is_filling(PyObject *entry)
+{
+    return ((uintptr_t)entry & 1) != 0;
+}
+
+static inline size_t
+dec_filling_frame(PyObject *entry)
+{
+    return (uintptr_t)entry >> 1;
+}
+
+/* decode_leaf.c */
+/* What stands behind ATOLL_TAG_KEY. */
+int
+dec_key(decoder *d, PyObject **out);
+/* Any leaf; DEC_OPEN, nothing read, if the next value is none. */
+int
+dec_rare_leaf(decoder *d, PyObject **out);
+
+/* Before it starts, and whenever Python code has run, or what was decoded
+ * may have been dropped again. */
+static inline void
+dec_forget_ints(decoder *d)
+{
+    transfer_part *part = d->part;
+    if (ATOLL_UNLIKELY(++part->int_generation == 0)) {
+        memset(part->ints, 0, sizeof(part->ints));
+        part->int_generation = 1;
+    }
+    d->int_generation = part->int_generation;
+}
+
+/* New reference. */
+static inline PyObject *
+dec_int(decoder *d, int32_t value)
+{
+    ext_cached_int *entry
+        = &d->part->ints[(uint32_t)value & (EXT_INT_CACHE - 1)];
+    if (entry->value == value && entry->generation == d->int_generation) {
+        return Py_NewRef(entry->obj);
+    }
+    PyObject *obj = PyLong_FromLong(value);
+    entry->obj = obj;
+    entry->value = value;
+    entry->generation = obj == NULL ? 0 : d->int_generation;
+    return obj;
+}
 
 #endif
