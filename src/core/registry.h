@@ -74,6 +74,7 @@ typedef struct atoll_interp {
     uint32_t holds;       /* views of its memory elsewhere [lock] */
     bool running;         /* a call through atoll has the slot [lock] */
     unsigned long runner; /* the OS thread that has it [lock] */
+    void *run; /* the runner's own record of it (ext_visit) [lock] */
     uint64_t generation;  /* of the running or the last call [lock] */
     atoll_kept *kept;     /* [lock] */
     uint32_t orphans;     /* how many of them are orphans [lock] */
@@ -82,7 +83,16 @@ typedef struct atoll_interp {
     void *ext;            /* ext_state, while life < GONE; see ext/state.h */
     int64_t creator;      /* id of the interpreter that made it, or -1 */
     char *name;           /* UTF-8, or NULL [lock] */
+    /* What its creator left for the first visitor to apply; taken once.
+     * Freed without any interpreter attached. [lock] */
+    void *setup;
+    void (*free_setup)(void *setup);
 } atoll_interp;
+
+/* A word for the binding's whole-process needs, set once.  Called with the
+ * record of an interpreter whose end was put off, when its last hold goes;
+ * on any thread, without any lock. */
+extern void (*atoll_registry_on_last_hold)(atoll_interp *interp);
 
 /* Made once, at the first import; safe to call again from any thread. */
 atoll_status
@@ -119,7 +129,7 @@ atoll_interp_release(atoll_interp *interp);
  * With `run`, also takes the slot of the one running call and gives it a new
  * generation.  Fails: ATOLL_E_CLOSED; ATOLL_E_BUSY (with run). */
 atoll_status
-atoll_interp_visit(atoll_interp *interp, bool run);
+atoll_interp_visit(atoll_interp *interp, bool run, uint64_t *out_generation);
 void
 atoll_interp_leave(atoll_interp *interp, bool run);
 
@@ -139,12 +149,12 @@ atoll_interp_set_life(atoll_interp *interp, atoll_life life);
 atoll_life
 atoll_interp_get_life(atoll_interp *interp);
 
-/* A view of memory inside was given away, or came back.  unhold returns true
- * when it was the last one and the interpreter is DEFERRED: the caller must
- * arrange its end.  Fails: ATOLL_E_CLOSED. */
+/* A view of memory inside was given away, or came back.  unhold calls
+ * atoll_registry_on_last_hold when it was the last one and the interpreter is
+ * DEFERRED.  Fails: ATOLL_E_CLOSED. */
 atoll_status
 atoll_interp_hold(atoll_interp *interp);
-bool
+void
 atoll_interp_unhold(atoll_interp *interp);
 
 /* Hands over a chore.  Returns false if the interpreter is gone: the chore

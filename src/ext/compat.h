@@ -50,6 +50,62 @@ _PyEval_AddPendingCall(PyInterpreterState *, int (*func)(void *), void *arg,
 EXT_WEAK extern PyInterpreterState *
 _PyInterpreterState_LookUpID(int64_t id);
 
+/* Fails: NULL with an exception. */
+static inline PyInterpreterState *
+ext_compat_lookup(int64_t id)
+{
+    if (_PyInterpreterState_LookUpID != NULL) {
+        return _PyInterpreterState_LookUpID(id);
+    }
+    for (PyInterpreterState *i = PyInterpreterState_Head(); i != NULL;
+         i = PyInterpreterState_Next(i))
+    {
+        if (PyInterpreterState_GetID(i) == id) {
+            return i;
+        }
+    }
+    PyErr_SetString(PyExc_LookupError, "no such interpreter");
+    return NULL;
+}
+
+/* Has its creator finished with it?  Source: pycore_interp.h (3.13+).
+ * Without: one that is being created is listed a moment too early. */
+EXT_WEAK extern int
+_PyInterpreterState_IsReady(PyInterpreterState *);
+
+/* 3.13 has a creation function in the built-in module that the standard
+ * library's concurrent.interpreters uses: an interpreter made by it is usable
+ * from both.  3.12 has none that would help. */
+#define EXT_COMPAT_CREATE_BY_STDLIB EXT_PY_313
+/* Creating two at once is reported unsafe on 3.12 (jep, pybind11#5779). */
+#define EXT_COMPAT_CREATE_SERIALLY (!EXT_PY_313)
+
+/* Who made an interpreter that atoll did not.  Source: pycore_interp.h
+ * (3.13+).  Without: unknown. */
+EXT_WEAK extern long
+_PyInterpreterState_GetWhence(PyInterpreterState *);
+
+static inline const char *
+ext_compat_whence(PyInterpreterState *interp)
+{
+    static const char *const names[]
+        = {"unknown", "runtime init", "legacy C-API",
+           "C-API",   "cross-interpreter C-API", "_interpreters module"};
+    long whence = _PyInterpreterState_GetWhence == NULL
+                      ? 0
+                      : _PyInterpreterState_GetWhence(interp);
+    return whence < 0 || whence > 5 ? names[0] : names[whence];
+}
+
+/* Does the standard module count references to this interpreter, which atoll
+ * did not make? */
+static inline int
+ext_compat_stdlib_counts(PyInterpreterState *interp, int owned)
+{
+    return EXT_PY_313 && !owned && _PyInterpreterState_GetWhence != NULL
+           && _PyInterpreterState_GetWhence(interp) == 5;
+}
+
 /* True while the interpreter whose state this is, or the runtime, is being
  * finalized. */
 #if EXT_PY_313
@@ -58,6 +114,54 @@ _PyInterpreterState_LookUpID(int64_t id);
 EXT_WEAK extern int
 _Py_IsFinalizing(void);
 #define ext_compat_is_finalizing() _Py_IsFinalizing()
+#endif
+
+/* What a kept thread state must not carry from one call into the next: the
+ * fields are in the public header cpython/pystate.h.  Attached: to state,
+ * which is current.  May run Python (finalizers). */
+static inline void
+ext_compat_reset_state(PyThreadState *state)
+{
+    if (state->c_tracefunc != NULL) {
+        PyEval_SetTrace(NULL, NULL);
+    }
+    if (state->c_profilefunc != NULL) {
+        PyEval_SetProfile(NULL, NULL);
+    }
+    state->coroutine_origin_tracking_depth = 0;
+    Py_CLEAR(state->async_gen_firstiter);
+    Py_CLEAR(state->async_gen_finalizer);
+    if (state->context != NULL) {
+        Py_CLEAR(state->context);
+        state->context_ver++;
+    }
+}
+
+/* 3.12 and 3.13 count C recursion per thread state, from a limit meant for an
+ * empty stack of 8 MiB; a nested visit starts on a stack already used.  Gives
+ * the state its share of what is left.  3.14 measures the stack itself. */
+#if EXT_PY_314
+#define EXT_COMPAT_BUDGETS_STACK 0
+static inline void
+ext_compat_budget_stack(PyThreadState *Py_UNUSED(state),
+                        size_t Py_UNUSED(left))
+{
+}
+#else
+#define EXT_COMPAT_BUDGETS_STACK 1
+#if EXT_PY_313
+#define EXT_C_RECURSION_LIMIT Py_C_RECURSION_LIMIT
+#else
+#define EXT_C_RECURSION_LIMIT C_RECURSION_LIMIT
+#endif
+static inline void
+ext_compat_budget_stack(PyThreadState *state, size_t left)
+{
+    const size_t full = 8u << 20;
+    size_t share = left >= full ? EXT_C_RECURSION_LIMIT
+                                : EXT_C_RECURSION_LIMIT * left / full;
+    state->c_recursion_remaining = (int)share;
+}
 #endif
 
 /* Strong reference variants that 3.12 lacks. */

@@ -10,7 +10,8 @@ extern const ext_part ext_transfer_part;    /* encode.c, decode.c */
 extern const ext_part ext_function_part;    /* function.c */
 extern const ext_part ext_interpreter_part; /* interpreter.c */
 extern const ext_part ext_run_part;         /* run.c */
-extern const ext_part ext_stdio_part;       /* stdio.c */
+extern const ext_part ext_output_part;      /* output.c */
+extern const ext_part ext_lifecycle_part;   /* lifecycle.c */
 extern const ext_part ext_queue_part;       /* queue_type.c */
 extern const ext_part ext_buffer_part;      /* buffer_type.c */
 extern const ext_part ext_sync_part;        /* sync_type.c */

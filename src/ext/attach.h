@@ -1,0 +1,104 @@
+/* Entering another interpreter from the thread at hand, and coming back.
+ *
+ * A visit swaps the OS thread from its present thread state (the outer one)
+ * to one that is kept for this thread in the target, and back.  Visits nest:
+ * main into A into B is a stack, whose top `ext_attach_top` gives.  Only
+ * threads that have a thread state may visit.
+ */
+#ifndef ATOLL_EXT_ATTACH_H
+#define ATOLL_EXT_ATTACH_H
+
+#include "state.h"
+
+typedef struct ext_visit {
+    struct ext_visit *below;  /* the visit that was entered before, or NULL */
+    atoll_interp *interp;     /* where it is; owned by whoever entered */
+    atoll_kept *kept;         /* the state in use, NULL: one already in use
+                               * by an outer visit, or by the thread itself */
+    PyThreadState *inner;     /* the state in the target */
+    PyThreadState *outer;     /* the state to go back to */
+    ext_state *outer_state;   /* atoll's state there */
+    ext_state *state;         /* atoll's state in the target */
+    bool run;                 /* has the slot of the running call */
+    bool marked;              /* has CPython's mark that __main__ runs */
+    bool suspended;           /* the thread is back in the outer state */
+    uint64_t generation;      /* of that call */
+    /* Interruption (run.c): guarded by interp->lock unless said otherwise. */
+    atoll_parker *parker;     /* where the thread would sleep */
+    bool interrupted;         /* somebody interrupted this very call */
+    bool timed_out;           /* and it was its deadline */
+    PyObject *outer_error;    /* raised in the outer interpreter by a signal
+                               * handler: overrides the outcome; only the
+                               * thread itself, attached to the outer one */
+} ext_visit;
+
+/* How to enter. */
+#define EXT_VISIT_RUN 1u    /* take the slot of the running call */
+#define EXT_VISIT_CLOSER 2u /* the caller has marked it closing */
+
+/* Enters interp.  RUN: take the slot of the running call, and mark the
+ * interpreter as running its __main__, as the standard module does.
+ * Attached: to st's interpreter; to interp's on success.
+ * Owns: visit, in the caller's frame, until leave.
+ * Fails: -1 with an exception in the outer interpreter (InterpreterError,
+ * MemoryError, RecursionError); nothing changed. */
+int
+ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
+                 ext_visit *visit);
+
+/* Goes back.  An exception set in the target is dropped: take it first.
+ * Attached: to visit->interp; to the outer one afterwards. */
+void
+ext_attach_leave(ext_visit *visit);
+
+/* Goes back after the target was ended (its state is no more).
+ * Attached: to nothing; to the outer interpreter afterwards. */
+void
+ext_attach_leave_ended(ext_visit *visit);
+
+/* Back to the outer interpreter for a moment, the call's slot kept, and in
+ * again.  Only for the innermost visit.
+ * Attached: to visit->interp before suspend and after resume. */
+void
+ext_attach_suspend(ext_visit *visit);
+void
+ext_attach_resume(ext_visit *visit);
+
+
+/* The innermost visit of this OS thread that is not suspended, or NULL. */
+ext_visit *
+ext_attach_top(void);
+
+/* Clears and deletes what atoll keeps in the interpreter that the caller is
+ * attached to, but not the state that the caller uses.  With all, also the
+ * state that came with the interpreter.
+ * Attached: to interp.  No visit may be under way.  Runs Python. */
+void
+ext_attach_drop_kept(atoll_interp *interp, bool all);
+
+/* The interpreter is gone, its states with it: drops the record's list. */
+void
+ext_attach_forget_kept(atoll_interp *interp);
+
+/* The place where this OS thread sleeps; made at its first use, freed when
+ * the thread ends.  NULL: out of memory (no exception is set). */
+atoll_parker *
+ext_attach_parker(void);
+
+/* Registers the thread state that came with a new interpreter as the kept
+ * state of this OS thread.  Fails: -1, no exception set (out of memory). */
+int
+ext_attach_keep_initial(atoll_interp *interp, PyThreadState *tstate);
+
+/* After fork, in the child: this thread keeps nothing in any interpreter that
+ * is gone. */
+void
+ext_attach_after_fork(void);
+
+/* Prepares an interpreter at its first visit: what its creator left to do,
+ * and the import of atoll._core (interpreter.c gives it).
+ * Attached: to interp.  Fails: -1 with an exception set there. */
+typedef int (*ext_attach_setup_fn)(atoll_interp *interp);
+extern ext_attach_setup_fn ext_attach_setup;
+
+#endif

@@ -1,0 +1,88 @@
+/* Docstrings of interpreter.c, apart so that the code stays readable. */
+#ifndef ATOLL_EXT_INTERPRETER_DOC_H
+#define ATOLL_EXT_INTERPRETER_DOC_H
+
+PyDoc_STRVAR(
+    Interpreter_doc,
+    "Interpreter(id)\n--\n\n"
+    "A handle to the interpreter with that id.\n\n"
+    "There is one handle per id in each interpreter; it is hashable, can be\n"
+    "pickled and sent, and can be used in a with statement.  The last\n"
+    "reference to an interpreter that atoll made closes it.\n\n"
+    "Raises InterpreterNotFoundError if there is no such interpreter.");
+
+PyDoc_STRVAR(
+    is_running_doc,
+    "is_running($self, /)\n--\n\n"
+    "Return whether the interpreter runs code in its __main__ just now.");
+
+PyDoc_STRVAR(
+    close_doc,
+    "close($self, /, *, interrupt=False, timeout=0.0)\n--\n\n"
+    "End the interpreter: join its threads, run its atexit functions, free\n"
+    "its memory.\n\n"
+    "interrupt: first interrupt what runs there, and wait for it up to\n"
+    "timeout seconds (None: for ever).  What cannot be ended (a running\n"
+    "call, a thread stuck in C, a daemon thread) is an InterpreterError that\n"
+    "names it.  The process is never aborted.");
+
+PyDoc_STRVAR(
+    prepare_main_doc,
+    "prepare_main($self, ns=None, /, **kwargs)\n--\n\n"
+    "Bind the given values in the interpreter's __main__, all or none.");
+
+PyDoc_STRVAR(
+    exec_doc,
+    "exec($self, code, /, dedent=True)\n--\n\n"
+    "Run code in the interpreter's __main__, in the current thread.\n\n"
+    "code: text, a code object, or a function of no arguments.  Text whose\n"
+    "first non-blank line is indented is dedented by that margin.\n\n"
+    "Raises ExecutionFailed for whatever the code raised, a SyntaxError\n"
+    "included; InterpreterError if something runs there already.");
+
+PyDoc_STRVAR(
+    call_doc,
+    "call($self, callable, /, *args, **kwargs)\n--\n\n"
+    "Call the callable in the interpreter, in the current thread, and return\n"
+    "its result.\n\n"
+    "Callable, arguments and result are copied; see 'What crosses'.  Raises\n"
+    "ExecutionFailed, whose __cause__ is the original exception where it can\n"
+    "cross; NotShareableError, which names the place of what cannot cross;\n"
+    "InterpreterError if something runs there already.");
+
+PyDoc_STRVAR(
+    call_in_thread_doc,
+    "call_in_thread($self, callable, /, *args, **kwargs)\n--\n\n"
+    "Call the callable in the interpreter in a new thread, and return the\n"
+    "started threading.Thread.\n\n"
+    "The thread has a future (concurrent.futures.Future) and interrupt().\n"
+    "An error that nobody asks for reaches threading.excepthook.");
+
+PyDoc_STRVAR(
+    options_doc,
+    "options($self, /, *, timeout=None)\n--\n\n"
+    "Return a view of the interpreter with exec, call and call_in_thread\n"
+    "under a deadline of timeout seconds: interp.options(timeout=2).call(f).\n"
+    "Past it, ExecutionTimeout is raised.");
+
+PyDoc_STRVAR(
+    interrupt_doc,
+    "interrupt($self, /, exc=Interrupted)\n--\n\n"
+    "Raise exc (an exception class or an instance that can cross) in what\n"
+    "runs in the interpreter now; return whether something did.\n\n"
+    "Python code and every wait of atoll's stop within 100 ms; a blocking C\n"
+    "call when it returns.");
+
+PyDoc_STRVAR(get_current_doc,
+             "get_current()\n--\n\nReturn the interpreter that runs this.");
+
+PyDoc_STRVAR(get_main_doc,
+             "get_main()\n--\n\nReturn the process's main interpreter.");
+
+PyDoc_STRVAR(
+    list_all_doc,
+    "list_all()\n--\n\n"
+    "Return all live interpreters, oldest first, those that others made\n"
+    "included.");
+
+#endif

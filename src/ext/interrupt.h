@@ -1,0 +1,37 @@
+/* Interruption: deadlines, interrupt(), Ctrl-C. */
+#ifndef ATOLL_EXT_INTERRUPT_H
+#define ATOLL_EXT_INTERRUPT_H
+
+#include "attach.h"
+
+/* None: -1.0 (no deadline); a number of seconds, finite or inf, not NaN.
+ * Fails: -1 with TypeError or ValueError. */
+int
+ext_interrupt_parse_timeout(PyObject *value, const char *name, double *out);
+
+/* interp.interrupt(exc): True or False.  exc: NULL for Interrupted. */
+PyObject *
+ext_interrupt_call(ext_state *st, atoll_interp *interp, PyObject *exc);
+
+/* close(interrupt=True): interrupts what runs in interp and waits for it up
+ * to `seconds` (negative: for ever).  Fails: -1, by a signal handler or bad
+ * luck; that something still runs is not its failure. */
+int
+ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds);
+
+/* Starts the deadline of the running call of visit; `timeout` in seconds.
+ * Attached: to visit->interp.  Fails: -1 with an exception. */
+int
+ext_interrupt_arm(ext_visit *visit, double timeout);
+
+/* The call is over: nothing hits it, or this thread, any more.
+ * Attached: to visit->interp. */
+void
+ext_interrupt_end(ext_visit *visit);
+
+/* Was `error` (or the lack of one) the doing of an interruption? */
+void
+ext_interrupt_outcome(ext_visit *visit, PyObject *error,
+                      bool *out_interrupted, bool *out_timed_out);
+
+#endif

@@ -1,0 +1,947 @@
+/* Creating and ending interpreters.
+ *
+ * Made through the standard module's own creation function where there is one
+ * (3.13+), so that both modules can use and end every interpreter; by
+ * Py_NewInterpreterFromConfig on 3.12.
+ *
+ * Ending, in this order, each step while there is a way back:
+ *   1. mark the record closing: no new visit starts; wait for the visits;
+ *   2. refuse if a thread lives there that would not be joined (a daemon, a
+ *      raw thread): from here the interpreter stays usable;
+ *   3. threading._shutdown() joins its threads (Ctrl-C gives it up);
+ *   4. its atexit functions run; its module state becomes unusable for others;
+ *   5. clear and delete every kept thread state;
+ *   6. if a foreign thread state is left all the same, stop here: inside
+ *      Py_EndInterpreter 3.13 and older would abort the process.  The record
+ *      stays closing; close() may be tried again;
+ *   7. Py_EndInterpreter; the record is gone.
+ * Somebody else may end it instead (the standard module, exit): the atexit
+ * callback that every atoll._core registers then does steps 1, 4 and 5 from
+ * within.
+ *
+ * The last handle's end must not block nor run Python in a deallocator: it
+ * puts the record on the reaper's list; the main thread's next pending call,
+ * or the next call into atoll, ends it.
+ *
+ * Locks: `reaper.lock` guards the list; taken alone.
+ */
+#include "lifecycle.h"
+
+#include "errors.h"
+#include "module.h"
+#include "transfer.h"
+
+#include <string.h>
+#include <time.h>
+
+/* How long a thread that has left Python may take to delete its state. */
+#define GRACE_NS 2000000000LL
+
+typedef struct reap_entry {
+    struct reap_entry *next;
+    atoll_interp *interp;
+} reap_entry;
+
+static struct {
+    pthread_mutex_t lock;
+    reap_entry *head;
+    atomic_bool any;
+    atomic_bool asked; /* a pending call is on its way */
+} reaper = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* 3.12 is said to be unsafe when two threads create at once. */
+static pthread_mutex_t create_lock = PTHREAD_MUTEX_INITIALIZER;
+
+typedef struct ext_setup {
+    size_t npath;
+    char **path; /* UTF-8, surrogates passed */
+    atoll_frame frame;
+} ext_setup;
+
+static void
+free_setup(void *ptr)
+{
+    ext_setup *setup = ptr;
+    if (setup == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < setup->npath; i++) {
+        atoll_free(setup->path[i]);
+    }
+    atoll_free(setup->path);
+    atoll_frame_fini(&setup->frame);
+    atoll_free(setup);
+}
+
+/* Copies a list of str.  Fails: -1 with an exception. */
+static int
+copy_path(ext_setup *setup, PyObject *path)
+{
+    Py_ssize_t count = PyList_GET_SIZE(path);
+    setup->path = atoll_calloc((size_t)count + 1, sizeof(char *));
+    if (setup->path == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count && i < PyList_GET_SIZE(path); i++) {
+        PyObject *item = PyList_GET_ITEM(path, i);
+        if (!PyUnicode_Check(item)) {
+            continue; /* sys.path may hold anything; import skips it too */
+        }
+        PyObject *bytes
+            = PyUnicode_AsEncodedString(item, "utf-8", "surrogatepass");
+        if (bytes == NULL) {
+            return -1;
+        }
+        size_t size = (size_t)PyBytes_GET_SIZE(bytes) + 1;
+        char *copy = atoll_malloc(size);
+        if (copy != NULL) {
+            memcpy(copy, PyBytes_AS_STRING(bytes), size);
+            setup->path[setup->npath++] = copy;
+        }
+        Py_DECREF(bytes);
+        if (copy == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* From (sys.path, rest): rest crosses natively. */
+static ext_setup *
+make_setup(ext_state *st, PyObject *snapshot)
+{
+    PyObject *path = NULL;
+    PyObject *rest = NULL;
+    if (!PyArg_ParseTuple(snapshot, "O!O", &PyList_Type, &path, &rest)) {
+        return NULL;
+    }
+    ext_setup *setup = atoll_calloc(1, sizeof(*setup));
+    if (setup == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    atoll_frame_init(&setup->frame);
+    setup->frame.sender = st->self->id;
+    if (copy_path(setup, path) < 0
+        || ext_encode(st, rest, "setup", 0, NULL, &setup->frame) < 0)
+    {
+        free_setup(setup);
+        return NULL;
+    }
+    return setup;
+}
+
+int
+ext_lifecycle_set_setup(ext_state *st, atoll_interp *interp,
+                        PyObject *snapshot)
+{
+    ext_setup *setup = make_setup(st, snapshot);
+    if (setup == NULL) {
+        return -1;
+    }
+    atoll_mutex_lock(&interp->lock);
+    void *old = interp->setup;
+    interp->setup = setup;
+    interp->free_setup = free_setup;
+    atoll_mutex_unlock(&interp->lock);
+    free_setup(old);
+    return 0;
+}
+
+static int
+apply_path(const ext_setup *setup)
+{
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < setup->npath; i++) {
+        PyObject *item
+            = PyUnicode_DecodeUTF8(setup->path[i],
+                                   (Py_ssize_t)strlen(setup->path[i]),
+                                   "surrogatepass");
+        if (item == NULL || PyList_Append(list, item) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(item);
+    }
+    if (list == NULL) {
+        return -1;
+    }
+    int result = PySys_SetObject("path", list);
+    Py_DECREF(list);
+    return result;
+}
+
+/* ext_attach_setup.  Attached: to interp, at the first visit. */
+static int
+set_up(atoll_interp *interp)
+{
+    atoll_mutex_lock(&interp->lock);
+    ext_setup *setup = interp->setup;
+    interp->setup = NULL;
+    atoll_mutex_unlock(&interp->lock);
+    int result = -1;
+    if (setup != NULL && apply_path(setup) < 0) {
+        goto done;
+    }
+    if (interp->ext == NULL) {
+        PyObject *module = PyImport_ImportModule("atoll._core");
+        if (module == NULL) {
+            goto done;
+        }
+        Py_DECREF(module);
+        if (interp->ext == NULL) {
+            PyErr_SetString(PyExc_ImportError,
+                            "another copy of atoll._core was loaded");
+            goto done;
+        }
+    }
+    if (setup != NULL && setup->frame.len > 0) {
+        PyObject *rest = ext_decode(interp->ext, &setup->frame);
+        if (rest == NULL) {
+            goto done;
+        }
+        PyObject *apply = ext_state_python("atoll._setup", "apply");
+        PyObject *got
+            = apply == NULL ? NULL : PyObject_CallOneArg(apply, rest);
+        Py_XDECREF(apply);
+        Py_DECREF(rest);
+        if (got == NULL) {
+            goto done;
+        }
+        Py_DECREF(got);
+    }
+    result = 0;
+done:
+    free_setup(setup);
+    return result;
+}
+
+#if EXT_COMPAT_CREATE_BY_STDLIB
+
+/* Fails: NULL with an exception. */
+static PyInterpreterState *
+create_raw(PyObject *config, PyThreadState **out_initial)
+{
+    *out_initial = NULL;
+    PyObject *create = ext_state_python("_interpreters", "create");
+    if (create == NULL) {
+        return NULL;
+    }
+    PyObject *id = PyObject_CallOneArg(create, config);
+    Py_DECREF(create);
+    if (id == NULL) {
+        return NULL;
+    }
+    int64_t number = PyLong_AsLongLong(id);
+    Py_DECREF(id);
+    if (number == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    return ext_compat_lookup(number);
+}
+
+#else
+
+static int
+read_flag(PyObject *config, const char *name, int *out)
+{
+    PyObject *value = PyObject_GetAttrString(config, name);
+    if (value == NULL) {
+        return -1;
+    }
+    *out = PyObject_IsTrue(value);
+    Py_DECREF(value);
+    return *out < 0 ? -1 : 0;
+}
+
+static int
+read_config(PyObject *config, PyInterpreterConfig *out)
+{
+    PyObject *gil = PyObject_GetAttrString(config, "gil");
+    if (gil == NULL) {
+        return -1;
+    }
+    int own = PyUnicode_Check(gil)
+              && PyUnicode_CompareWithASCIIString(gil, "own") == 0;
+    Py_DECREF(gil);
+    out->gil = own ? PyInterpreterConfig_OWN_GIL
+                   : PyInterpreterConfig_SHARED_GIL;
+    return read_flag(config, "use_main_obmalloc", &out->use_main_obmalloc)
+                   || read_flag(config, "allow_fork", &out->allow_fork)
+                   || read_flag(config, "allow_exec", &out->allow_exec)
+                   || read_flag(config, "allow_threads", &out->allow_threads)
+                   || read_flag(config, "allow_daemon_threads",
+                                &out->allow_daemon_threads)
+                   || read_flag(config, "check_multi_interp_extensions",
+                                &out->check_multi_interp_extensions)
+               ? -1
+               : 0;
+}
+
+static PyInterpreterState *
+create_raw(PyObject *config, PyThreadState **out_initial)
+{
+    PyInterpreterConfig raw = {0};
+    if (read_config(config, &raw) < 0) {
+        return NULL;
+    }
+    PyThreadState *outer = PyThreadState_Get();
+    PyThreadState *initial = NULL;
+    PyStatus status = Py_NewInterpreterFromConfig(&initial, &raw);
+    if (PyStatus_Exception(status)) {
+        /* The caller's state is current again or was never left. */
+        (void)PyThreadState_Swap(outer);
+        PyErr_Format(PyExc_RuntimeError, "%s",
+                     status.err_msg ? status.err_msg : "unknown failure");
+        return NULL;
+    }
+    PyInterpreterState *interp = PyThreadState_GetInterpreter(initial);
+    (void)PyThreadState_Swap(outer);
+    *out_initial = initial;
+    return interp;
+}
+
+#endif
+
+static void
+lock_creation(void)
+{
+    if (pthread_mutex_trylock(&create_lock) != 0) {
+        Py_BEGIN_ALLOW_THREADS
+        (void)pthread_mutex_lock(&create_lock);
+        Py_END_ALLOW_THREADS
+    }
+}
+
+int
+ext_lifecycle_create(ext_state *st, PyObject *config, PyObject *snapshot,
+                     atoll_interp **out_interp)
+{
+    if (EXT_COMPAT_CREATE_SERIALLY) {
+        lock_creation();
+    }
+    PyThreadState *initial = NULL;
+    PyInterpreterState *handle = create_raw(config, &initial);
+    if (EXT_COMPAT_CREATE_SERIALLY) {
+        (void)pthread_mutex_unlock(&create_lock);
+    }
+    if (handle == NULL) {
+        return -1;
+    }
+    atoll_interp *interp = NULL;
+    if (atoll_registry_adopt(PyInterpreterState_GetID(handle), handle,
+                             &interp)
+        != ATOLL_OK)
+    {
+        PyErr_NoMemory();
+        return -1;
+    }
+    atoll_mutex_lock(&interp->lock);
+    interp->owned = true;
+    interp->creator = st->self->id;
+    atoll_mutex_unlock(&interp->lock);
+    if ((initial != NULL && ext_attach_keep_initial(interp, initial) < 0)) {
+        PyErr_NoMemory();
+        atoll_interp_release(interp);
+        return -1;
+    }
+    if (snapshot != Py_None
+        && ext_lifecycle_set_setup(st, interp, snapshot) < 0)
+    {
+        PyObject *error = PyErr_GetRaisedException();
+        if (ext_lifecycle_close(st, interp) < 0) {
+            PyErr_Clear();
+        }
+        PyErr_SetRaisedException(error);
+        atoll_interp_release(interp);
+        return -1;
+    }
+    *out_interp = interp;
+    return 0;
+}
+
+int
+ext_lifecycle_find(ext_state *st, int64_t id, atoll_interp **out_interp)
+{
+    atoll_interp *interp = NULL;
+    if (atoll_registry_find(id, &interp) == ATOLL_OK) {
+        if (atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
+            && !interp->spare)
+        {
+            *out_interp = interp;
+            return 0;
+        }
+        atoll_interp_release(interp);
+    }
+    else {
+        PyInterpreterState *handle = ext_compat_lookup(id);
+        if (handle != NULL) {
+            if (atoll_registry_adopt(id, handle, out_interp) == ATOLL_OK) {
+                return 0;
+            }
+            PyErr_NoMemory();
+            return -1;
+        }
+        PyErr_Clear();
+    }
+    ext_error_format(st, EXT_ERR_NOT_FOUND, "unrecognized interpreter ID %lld",
+                     (long long)id);
+    return -1;
+}
+
+/* Is an interpreter made by others, of which atoll hears nothing, alive? */
+static bool
+is_alive(atoll_interp *interp)
+{
+    if (interp->owned || interp->ext != NULL) {
+        return true;
+    }
+    if (ext_compat_lookup(interp->id) != NULL) {
+        return true;
+    }
+    PyErr_Clear();
+    return false;
+}
+
+/* Adopts interpreters made by others since the last time.  Their ids are
+ * consecutive, so it is enough to look up each new id once: no walk of a list
+ * that other threads change. */
+static int
+adopt_new(void)
+{
+    static _Atomic int64_t scanned; /* ids up to it were looked up */
+    const int64_t sane = 1000000;
+    PyInterpreterState *head = PyInterpreterState_Head();
+    int64_t last = head == NULL ? 0 : PyInterpreterState_GetID(head);
+    int64_t first = atomic_load(&scanned);
+    if (last - first > sane) {
+        last = first; /* the head was just being freed */
+    }
+    for (int64_t id = first; id <= last; id++) {
+        atoll_interp *interp = NULL;
+        if (atoll_registry_find(id, &interp) == ATOLL_OK) {
+            atoll_interp_release(interp);
+            continue;
+        }
+        PyInterpreterState *handle = ext_compat_lookup(id);
+        if (handle == NULL) {
+            PyErr_Clear();
+            continue;
+        }
+        if (_PyInterpreterState_IsReady != NULL
+            && !_PyInterpreterState_IsReady(handle))
+        {
+            last = id - 1; /* being made: look again next time */
+            break;
+        }
+        if (atoll_registry_adopt(id, handle, &interp) != ATOLL_OK) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        atoll_interp_release(interp);
+    }
+    int64_t seen = first;
+    while (last > seen
+           && !atomic_compare_exchange_weak(&scanned, &seen, last))
+    {
+    }
+    return 0;
+}
+
+int
+ext_lifecycle_list(ext_state *Py_UNUSED(st), atoll_interp ***out_list,
+                   size_t *out_count)
+{
+    if (adopt_new() < 0) {
+        return -1;
+    }
+    if (atoll_registry_list(out_list, out_count) != ATOLL_OK) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    size_t kept = 0;
+    atoll_interp **list = *out_list;
+    for (size_t i = 0; i < *out_count; i++) {
+        atoll_interp *interp = list[i];
+        if (!is_alive(interp)) {
+            atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
+        }
+        if (atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
+            && !interp->spare)
+        {
+            list[kept++] = interp;
+        }
+        else {
+            atoll_interp_release(interp);
+        }
+    }
+    *out_count = kept;
+    return 0;
+}
+
+/* --- ending ------------------------------------------------------------- */
+
+/* Calls module.name() if the module is loaded.  Fails: -1, exception set. */
+static int
+call_if_loaded(const char *module, const char *name)
+{
+    PyObject *key = PyUnicode_FromString(module);
+    if (key == NULL) {
+        return -1;
+    }
+    PyObject *mod = PyImport_GetModule(key);
+    Py_DECREF(key);
+    if (mod == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    PyObject *got = PyObject_CallMethod(mod, name, NULL);
+    Py_DECREF(mod);
+    if (got == NULL) {
+        return -1;
+    }
+    Py_DECREF(got);
+    return 0;
+}
+
+/* Is tstate one that atoll keeps in interp? */
+static bool
+is_kept(atoll_interp *interp, PyThreadState *tstate)
+{
+    bool found = false;
+    atoll_mutex_lock(&interp->lock);
+    for (atoll_kept *k = interp->kept; k != NULL && !found; k = k->next) {
+        found = k->tstate == tstate;
+    }
+    atoll_mutex_unlock(&interp->lock);
+    return found;
+}
+
+/* The idents of threads with states in interp that are not atoll's, as a list
+ * of int.  Attached: to interp, whose GIL keeps the list from changing under
+ * us but for threads that are just ending or starting. */
+static PyObject *
+list_foreign(atoll_interp *interp)
+{
+    PyObject *list = PyList_New(0);
+    if (list == NULL) {
+        return NULL;
+    }
+    PyThreadState *own = PyThreadState_Get();
+    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
+         t != NULL; t = PyThreadState_Next(t))
+    {
+        if (t == own || is_kept(interp, t)) {
+            continue;
+        }
+        PyObject *ident = PyLong_FromUnsignedLong(t->thread_id);
+        if (ident == NULL || PyList_Append(list, ident) < 0) {
+            Py_XDECREF(ident);
+            Py_DECREF(list);
+            return NULL;
+        }
+        Py_DECREF(ident);
+    }
+    return list;
+}
+
+/* Which of the foreign threads would threading._shutdown not join?  Returns
+ * their description (str, empty: none).  Attached: to interp. */
+static PyObject *
+describe_unjoinable(atoll_interp *interp, bool joined)
+{
+    PyObject *foreign = list_foreign(interp);
+    if (foreign == NULL) {
+        return NULL;
+    }
+    PyObject *text = NULL;
+    if (PyList_GET_SIZE(foreign) == 0) {
+        text = PyUnicode_FromString("");
+    }
+    else {
+        PyObject *describe
+            = ext_state_python("atoll._setup", "describe_threads");
+        if (describe != NULL) {
+            text = PyObject_CallFunction(describe, "Oi", foreign,
+                                         (int)joined);
+            Py_DECREF(describe);
+        }
+    }
+    Py_DECREF(foreign);
+    return text;
+}
+
+/* Waits for threads that were joined to delete their states. */
+static PyObject *
+settle_threads(atoll_interp *interp)
+{
+    int64_t deadline = atoll_now() + GRACE_NS;
+    for (;;) {
+        PyObject *text = describe_unjoinable(interp, true);
+        if (text == NULL || PyUnicode_GET_LENGTH(text) == 0
+            || atoll_now() > deadline)
+        {
+            return text;
+        }
+        Py_DECREF(text);
+        Py_BEGIN_ALLOW_THREADS
+        struct timespec pause = {0, 500000};
+        (void)nanosleep(&pause, NULL);
+        Py_END_ALLOW_THREADS
+    }
+}
+
+/* What failed inside, for the caller outside. */
+typedef struct failure {
+    char *text;        /* why it cannot be ended, or NULL */
+    bool half;         /* threads were joined and atexit ran already */
+    bool interrupted;  /* visit->outer_error has the reason */
+} failure;
+
+static char *
+copy_text(PyObject *text)
+{
+    const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+    if (utf8 == NULL) {
+        PyErr_Clear();
+        utf8 = "out of memory";
+    }
+    size_t size = strlen(utf8) + 1;
+    char *copy = atoll_malloc(size);
+    if (copy != NULL) {
+        memcpy(copy, utf8, size);
+    }
+    return copy;
+}
+
+/* Steps 2 to 6.  Attached: to interp.  False: *out says why. */
+static bool
+wind_down(ext_visit *visit, failure *out)
+{
+    atoll_interp *interp = visit->interp;
+    PyObject *text = describe_unjoinable(interp, false);
+    if (text == NULL || PyUnicode_GET_LENGTH(text) > 0) {
+        out->text = copy_text(text);
+        Py_XDECREF(text);
+        return false;
+    }
+    Py_DECREF(text);
+    if (call_if_loaded("threading", "_shutdown") < 0) {
+        if (visit->outer_error != NULL) {
+            PyErr_Clear();
+            out->interrupted = true;
+            return false;
+        }
+        PyErr_WriteUnraisable(NULL);
+    }
+    out->half = true;
+    if (call_if_loaded("atexit", "_run_exitfuncs") < 0) {
+        PyErr_WriteUnraisable(NULL);
+    }
+    text = settle_threads(interp);
+    if (text == NULL || PyUnicode_GET_LENGTH(text) > 0) {
+        out->text = copy_text(text);
+        Py_XDECREF(text);
+        return false;
+    }
+    Py_DECREF(text);
+    ext_attach_drop_kept(interp, true);
+    return true;
+}
+
+/* Attached: to interp by visit; to the outer one afterwards. */
+static void
+end_interpreter(ext_visit *visit)
+{
+    atoll_interp *interp = visit->interp;
+    if (visit->marked && _PyInterpreterState_SetNotRunningMain != NULL) {
+        _PyInterpreterState_SetNotRunningMain(interp->handle);
+    }
+    PyErr_Clear();
+    Py_EndInterpreter(PyThreadState_Get());
+    ext_attach_leave_ended(visit);
+    ext_attach_forget_kept(interp);
+    atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
+}
+
+/* Life is CLOSING, by the caller. */
+static int
+close_marked(ext_state *st, atoll_interp *interp)
+{
+    ext_visit visit;
+    failure why = {0};
+    if (ext_attach_enter(st, interp, EXT_VISIT_CLOSER, &visit) < 0) {
+        atoll_interp_cancel_close(interp);
+        return -1;
+    }
+    if (wind_down(&visit, &why)) {
+        end_interpreter(&visit);
+        return 0;
+    }
+    PyObject *outer_error = visit.outer_error;
+    visit.outer_error = NULL;
+    ext_attach_leave(&visit);
+    if (!why.half) {
+        atoll_interp_cancel_close(interp);
+    }
+    if (why.interrupted) {
+        PyErr_SetRaisedException(outer_error);
+        return -1;
+    }
+    Py_XDECREF(outer_error);
+    ext_error_format(st, EXT_ERR_INTERPRETER,
+                     "cannot close interpreter %lld: %s%s",
+                     (long long)interp->id, why.text ? why.text : "?",
+                     why.half ? " (it is half ended and refuses work)" : "");
+    atoll_free(why.text);
+    return -1;
+}
+
+static int
+check_closable(ext_state *st, atoll_interp *interp)
+{
+    if (interp->id == 0
+        || interp->handle == (void *)PyInterpreterState_Main())
+    {
+        ext_error_format(st, EXT_ERR_INTERPRETER,
+                         "the main interpreter cannot be closed");
+        return -1;
+    }
+    if (interp == st->self) {
+        ext_error_format(st, EXT_ERR_INTERPRETER,
+                         "an interpreter cannot close itself: close() was "
+                         "called in interpreter %lld",
+                         (long long)interp->id);
+        return -1;
+    }
+    return 0;
+}
+
+int
+ext_lifecycle_close(ext_state *st, atoll_interp *interp)
+{
+    if (check_closable(st, interp) < 0) {
+        return -1;
+    }
+    if (_PyInterpreterState_IsRunningMain != NULL
+        && atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
+        && _PyInterpreterState_IsRunningMain(interp->handle))
+    {
+        ext_error_format(st, EXT_ERR_INTERPRETER,
+                         "interpreter %lld is running",
+                         (long long)interp->id);
+        return -1;
+    }
+    atoll_status status = atoll_interp_begin_close(interp, false);
+    if (status == ATOLL_E_BUSY) {
+        ext_error_format(st, EXT_ERR_INTERPRETER,
+                         "interpreter %lld is running",
+                         (long long)interp->id);
+        return -1;
+    }
+    if (status != ATOLL_OK) {
+        ext_error_format(st, EXT_ERR_NOT_FOUND,
+                         "interpreter %lld is closed",
+                         (long long)interp->id);
+        return -1;
+    }
+    atoll_mutex_lock(&interp->lock);
+    bool held = interp->holds > 0;
+    if (held) {
+        interp->life = ATOLL_LIFE_DEFERRED;
+    }
+    atoll_mutex_unlock(&interp->lock);
+    if (held) {
+        return 0;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    status = atoll_interp_wait_visits(interp, 0, atoll_now() + 5 * GRACE_NS);
+    Py_END_ALLOW_THREADS
+    if (status != ATOLL_OK) {
+        atoll_interp_cancel_close(interp);
+        ext_error_format(st, EXT_ERR_INTERPRETER,
+                         "interpreter %lld is in use by another thread",
+                         (long long)interp->id);
+        return -1;
+    }
+    return close_marked(st, interp);
+}
+
+/* --- the reaper --------------------------------------------------------- */
+
+bool
+ext_lifecycle_must_reap(void)
+{
+    return atomic_load_explicit(&reaper.any, memory_order_relaxed);
+}
+
+static int
+reap_pending(void *Py_UNUSED(arg))
+{
+    atomic_store(&reaper.asked, false);
+    ext_state *st = ext_state_current();
+    if (st == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    ext_lifecycle_reap(st);
+    return 0;
+}
+
+/* Owns: takes over a reference.  Any thread, no interpreter needed. */
+static void
+add_to_reaper(atoll_interp *interp)
+{
+    reap_entry *entry = atoll_malloc(sizeof(*entry));
+    if (entry == NULL) {
+        return; /* it stays until exit */
+    }
+    entry->interp = interp;
+    (void)pthread_mutex_lock(&reaper.lock);
+    entry->next = reaper.head;
+    reaper.head = entry;
+    atomic_store(&reaper.any, true);
+    (void)pthread_mutex_unlock(&reaper.lock);
+    if (!atomic_exchange(&reaper.asked, true)
+        && Py_AddPendingCall(reap_pending, NULL) < 0)
+    {
+        atomic_store(&reaper.asked, false);
+    }
+}
+
+static void
+on_last_hold(atoll_interp *interp)
+{
+    atoll_interp_acquire(interp);
+    add_to_reaper(interp);
+}
+
+void
+ext_lifecycle_drop_handle(atoll_interp *interp)
+{
+    atoll_mutex_lock(&interp->lock);
+    bool last = --interp->handles == 0 && interp->owned
+                && interp->life == ATOLL_LIFE_OPEN && !interp->running
+                && !interp->spare;
+    if (last) {
+        /* Off every list at once; the end comes at the next safe moment. */
+        interp->life = interp->holds > 0 ? ATOLL_LIFE_DEFERRED
+                                         : ATOLL_LIFE_CLOSING;
+        last = interp->life == ATOLL_LIFE_CLOSING;
+    }
+    atoll_mutex_unlock(&interp->lock);
+    if (last) {
+        add_to_reaper(interp);
+    }
+    else {
+        atoll_interp_release(interp);
+    }
+}
+
+static atoll_interp *
+take_from_reaper(ext_state *st)
+{
+    atoll_interp *found = NULL;
+    (void)pthread_mutex_lock(&reaper.lock);
+    reap_entry **place = &reaper.head;
+    while (*place != NULL && (*place)->interp == st->self) {
+        place = &(*place)->next; /* not from inside itself */
+    }
+    reap_entry *entry = *place;
+    if (entry != NULL) {
+        *place = entry->next;
+        found = entry->interp;
+    }
+    atomic_store(&reaper.any, reaper.head != NULL);
+    (void)pthread_mutex_unlock(&reaper.lock);
+    atoll_free(entry);
+    return found;
+}
+
+void
+ext_lifecycle_reap(ext_state *st)
+{
+    PyObject *pending = PyErr_GetRaisedException();
+    for (;;) {
+        atoll_interp *interp = take_from_reaper(st);
+        if (interp == NULL) {
+            break;
+        }
+        atoll_status status;
+        atoll_interp_set_life(interp, ATOLL_LIFE_CLOSING);
+        Py_BEGIN_ALLOW_THREADS
+        status = atoll_interp_wait_visits(interp, 0,
+                                          atoll_now() + GRACE_NS);
+        Py_END_ALLOW_THREADS
+        if (status == ATOLL_OK && close_marked(st, interp) < 0) {
+            PyErr_WriteUnraisable(NULL);
+        }
+        atoll_interp_release(interp);
+    }
+    PyErr_SetRaisedException(pending);
+}
+
+/* --- ended by others ------------------------------------------------------ */
+
+/* The atexit callback in each interpreter: see the head of this file. */
+static PyObject *
+on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
+{
+    ext_state *st = ext_state_of_module(module);
+    atoll_interp *interp = st->self;
+    if (PyInterpreterState_Get() == PyInterpreterState_Main()) {
+        Py_RETURN_NONE; /* see exit.c */
+    }
+    if (atoll_interp_begin_close(interp, true) != ATOLL_OK) {
+        Py_RETURN_NONE; /* atoll closes it: close_marked does the rest */
+    }
+    Py_BEGIN_ALLOW_THREADS
+    (void)atoll_interp_wait_visits(interp, 0, ATOLL_FOREVER);
+    Py_END_ALLOW_THREADS
+    ext_attach_drop_kept(interp, true);
+    ext_attach_forget_kept(interp); /* the ender's own goes with the rest */
+    atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef on_exit_def = {
+    "_on_exit", on_exit_here, METH_NOARGS,
+    PyDoc_STR("Registered with atexit: makes ready for the interpreter's "
+              "end.")};
+
+static int
+lifecycle_exec(PyObject *module, ext_state *st)
+{
+    ext_attach_setup = set_up;
+    atoll_registry_on_last_hold = on_last_hold;
+    PyObject *callback = PyCFunction_New(&on_exit_def, module);
+    if (callback == NULL) {
+        return -1;
+    }
+    PyObject *atexit = PyImport_ImportModule("atexit");
+    PyObject *got = atexit == NULL ? NULL
+                                   : PyObject_CallMethod(atexit, "register",
+                                                         "O", callback);
+    Py_XDECREF(atexit);
+    Py_DECREF(callback);
+    if (got == NULL) {
+        return -1;
+    }
+    Py_DECREF(got);
+    st->self->ext = st;
+    return 0;
+}
+
+static void
+lifecycle_free(ext_state *st)
+{
+    if (st->self != NULL && st->self->ext == st) {
+        st->self->ext = NULL;
+    }
+}
+
+const ext_part ext_lifecycle_part = {
+    .id = EXT_PART_LIFECYCLE,
+    .exec = lifecycle_exec,
+    .free = lifecycle_free,
+};

@@ -1,0 +1,31 @@
+/* Running code in an interpreter: exec, call, and what stops them. */
+#ifndef ATOLL_EXT_RUN_H
+#define ATOLL_EXT_RUN_H
+
+#include "attach.h"
+
+/* Calls args[0] with the rest, in the vectorcall layout, in interp; `timeout`
+ * in seconds, or a negative number for none.
+ * Attached: to the caller's interpreter.  New reference, or NULL with an
+ * exception: ExecutionFailed and its kinds for what was raised inside. */
+PyObject *
+ext_run_call(ext_state *st, atoll_interp *interp, PyObject *const *args,
+             Py_ssize_t nargs, PyObject *kwnames, double timeout);
+
+/* Runs text, a code object or a function of no arguments in the __main__ of
+ * interp.  None, or NULL with an exception. */
+PyObject *
+ext_run_exec(ext_state *st, atoll_interp *interp, PyObject *code, bool dedent,
+             double timeout);
+
+/* Binds the items of a dict in the __main__ of interp, all or none. */
+PyObject *
+ext_run_prepare(ext_state *st, atoll_interp *interp, PyObject *ns);
+
+/* For waits of atoll's that were interrupted: lets Ctrl-C and interrupt()
+ * act.  Returns 0: nothing, wait on; -1: an exception is set.
+ * Attached: to the caller's interpreter.  Runs Python (signal handlers). */
+int
+ext_run_check(ext_state *st);
+
+#endif
