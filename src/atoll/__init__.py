@@ -1,1 +1,94 @@
-"""atoll."""
+"""Many Python interpreters in one process, each with its own GIL.
+
+The names follow PEP 734's ``concurrent.interpreters``::
+
+    import atoll
+
+    interp = atoll.create()
+    interp.exec("print('spam!')")
+    print(interp.call(sum, range(10)))
+
+Importing atoll starts no thread.  Parts that not every program needs are
+loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from ._core import Interpreter, get_current, get_main, is_shareable, list_all
+from ._install import install, uninstall
+
+TYPE_CHECKING = False  # importing typing would cost more than all of atoll
+if TYPE_CHECKING:
+    from typing import Any
+
+__version__ = "0.1.0"
+
+#: Public names that are loaded at their first use: name -> module.
+_LAZY = {
+    "InterpreterConfig": "_config",
+    "prewarm": "_prewarm",
+    "ExecutionFailed": "_errors",
+    "ExecutionInterrupted": "_errors",
+    "ExecutionTimeout": "_errors",
+    "Interrupted": "_errors",
+    "InterpreterError": "_errors",
+    "InterpreterNotFoundError": "_errors",
+    "NotShareableError": "_errors",
+    "OwnerDiedError": "_errors",
+}
+
+__all__ = [
+    "Interpreter",
+    "__version__",
+    "create",
+    "get_current",
+    "get_main",
+    "install",
+    "is_shareable",
+    "list_all",
+    "uninstall",
+    *_LAZY,
+]
+
+
+def create(
+    *,
+    name: str | None = None,
+    config: Any = "isolated",
+    stdio: str = "creator",
+) -> Interpreter:
+    """Return a new idle interpreter.
+
+    name: text for its repr, its threads and its tracebacks.
+    config: "isolated", "legacy" or an InterpreterConfig.
+    stdio: "creator", so that what it prints appears where the prints of the
+    calling interpreter appear, in order; or "process", to write to the
+    process's own streams.
+
+    The present ``sys.path`` and warning filters are copied.  Raises
+    ValueError for a config that CPython refuses, InterpreterError if the
+    interpreter cannot be made.
+    """
+    if stdio != "creator" and stdio != "process":
+        raise ValueError(f"stdio must be 'creator' or 'process', not {stdio!r}")
+    from . import _setup
+
+    interp = _setup.create(config, stdio)
+    if name is not None:
+        interp.name = name
+    return interp
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module 'atoll' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

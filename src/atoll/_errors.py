@@ -6,7 +6,7 @@ that an ``except`` clause written for either module works.
 
 from __future__ import annotations
 
-import queue as _queue
+import sys
 
 try:
     from _interpreters import (  # type: ignore[import-not-found]
@@ -26,9 +26,13 @@ except ImportError:  # 3.12
 
         __module__ = "atoll"
 
-    class _NotShareableError(TypeError, ValueError):  # type: ignore[no-redef]
+    class _NotShareableError(ValueError):  # type: ignore[no-redef]
         pass
 
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "ExecutionFailed",
@@ -46,3 +50,193 @@ __all__ = [
     "QueueNotFoundError",
     "QueueShutDown",
 ]
+
+
+if issubclass(_NotShareableError, TypeError):
+    NotShareableError = _NotShareableError
+else:
+
+    class NotShareableError(_NotShareableError, TypeError):  # type: ignore[no-redef]
+        """A value cannot cross to another interpreter; the message says where it was found."""
+
+        __module__ = "atoll"
+
+
+class ExcInfo:
+    """What is known of an exception that was raised in another interpreter.
+
+    type: a namespace with ``__name__``, ``__qualname__`` and ``__module__``.
+    msg: str(exception).  formatted: "Name: message".  errdisplay: the whole
+    traceback as text.
+    """
+
+    __slots__ = ("errdisplay", "formatted", "msg", "type")
+
+    def __init__(self, type: Any, msg: str | None, formatted: str | None, errdisplay: str | None) -> None:  # noqa: A002
+        self.type = type
+        self.msg = msg
+        self.formatted = formatted
+        self.errdisplay = errdisplay
+
+    def __repr__(self) -> str:
+        return f"<excinfo {self.formatted!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ExcInfo):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kind = self.type
+        names = None if kind is None else (kind.__name__, kind.__qualname__, kind.__module__)
+        return _make_excinfo, (names, self.msg, self.formatted, self.errdisplay)
+
+
+def _make_excinfo(
+    names: tuple[str, str, str] | None, msg: str | None, formatted: str | None, errdisplay: str | None
+) -> ExcInfo:
+    kind = None
+    if names is not None:
+        from types import SimpleNamespace
+
+        kind = SimpleNamespace(__name__=names[0], __qualname__=names[1], __module__=names[2])
+    return ExcInfo(kind, msg, formatted, errdisplay)
+
+
+class ExecutionFailed(InterpreterError):
+    """Code in another interpreter raised an exception.
+
+    ``excinfo`` describes it (type, msg, formatted, errdisplay);
+    ``__cause__`` is the exception itself where it could cross.
+    """
+
+    __module__ = "atoll"
+
+    def __init__(self, excinfo: Any) -> None:
+        text = excinfo.formatted
+        if not text:
+            if excinfo.type and excinfo.msg:
+                text = f"{excinfo.type.__name__}: {excinfo.msg}"
+            else:
+                text = excinfo.type.__name__ if excinfo.type else excinfo.msg
+        super().__init__(text)
+        self.excinfo = excinfo
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        display = getattr(self.excinfo, "errdisplay", None)
+        return f"{text}\n\nUncaught in the interpreter:\n\n{display}" if display else text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.excinfo,), {k: v for k, v in self.__dict__.items() if k != "excinfo"} or None
+
+
+class ExecutionTimeout(ExecutionFailed, TimeoutError):
+    """Code in another interpreter was stopped at its deadline."""
+
+    __module__ = "atoll"
+
+    # TimeoutError is an OSError, whose own constructor must not see excinfo.
+    def __new__(cls, excinfo: Any) -> ExecutionTimeout:
+        return super().__new__(cls)
+
+
+class ExecutionInterrupted(ExecutionFailed):
+    """Code in another interpreter was stopped by interrupt()."""
+
+    __module__ = "atoll"
+
+
+class Interrupted(BaseException):
+    """Raised in code that interrupt() or a deadline stops.
+
+    No Exception, so that ``except Exception`` does not swallow it.
+    """
+
+    __module__ = "atoll"
+
+
+def _type_names(kind: type) -> tuple[str, str, str]:
+    return kind.__name__, kind.__qualname__, kind.__module__
+
+
+def snapshot(error: BaseException) -> tuple[Any, ...]:
+    """What crosses of an exception in any case: plain text."""
+    kind = type(error)
+    try:
+        msg = str(error)
+    except Exception:
+        msg = "<exception str() failed>"
+    formatted = f"{kind.__name__}: {msg}"
+    try:
+        from traceback import TracebackException
+
+        # The text ends without a newline, as the standard module's does.
+        display = "".join(TracebackException.from_exception(error).format()).rstrip("\n")
+    except Exception:
+        display = formatted
+    return _type_names(kind), msg, formatted, display
+
+
+def rebuild(kind: type[ExecutionFailed], parts: Any, cause: BaseException | None) -> ExecutionFailed:
+    """The exception for the caller, from snapshot()'s tuple (None: it did not cross)."""
+    if parts is None:
+        parts = (None, "unknown", "unknown", None)
+    error = kind(_make_excinfo(*parts))
+    if cause is not None:
+        error.__cause__ = cause
+    return error
+
+
+class OwnerDiedError(RuntimeError):
+    """The interpreter that held the lock was closed; see reset()."""
+
+    __module__ = "atoll"
+
+
+class QueueError(RuntimeError):
+    """A queue could not be used."""
+
+    __module__ = "atoll"
+
+
+class QueueNotFoundError(QueueError):
+    """There is no such queue (any more)."""
+
+    __module__ = "atoll"
+
+
+class ItemInterpreterDestroyed(QueueError):
+    """The interpreter that put the item was destroyed, and the item asked to go with it."""
+
+    __module__ = "atoll"
+
+
+def _queue_classes() -> tuple[type, type, type]:
+    # queue is imported here: most interpreters never see a queue.
+    import queue
+
+    class QueueEmpty(QueueError, queue.Empty):
+        """There is no item in the queue (in time)."""
+
+    class QueueFull(QueueError, queue.Full):
+        """There is no room in the queue (in time)."""
+
+    shut_down: tuple[type, ...] = (QueueError,)
+    if sys.version_info >= (3, 13):
+        shut_down = (QueueError, queue.ShutDown)
+    shutdown = type("QueueShutDown", shut_down, {"__doc__": "The queue was shut down."})
+    for cls in (QueueEmpty, QueueFull, shutdown):
+        cls.__module__ = "atoll"
+        cls.__qualname__ = cls.__name__
+    return QueueEmpty, QueueFull, shutdown
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("QueueEmpty", "QueueFull", "QueueShutDown"):
+        for cls in _queue_classes():
+            globals()[cls.__name__] = cls
+        return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

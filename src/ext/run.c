@@ -20,6 +20,7 @@
 #include "output.h"
 #include "transfer.h"
 
+#include <marshal.h>
 #include <string.h>
 
 /* Texts kept compiled per interpreter, and how long one may be. */
@@ -133,7 +134,7 @@ take_result(ext_visit *visit, PyObject *result, outcome *out)
     }
     out->kind = OUTCOME_VALUE;
     out->value.sender = visit->interp->id;
-    if (ext_encode(visit->state, result, "result", EXT_ENCODE_PIN,
+    if (ext_encode(visit->state, result, "result", 0,
                    &out->pins, &out->value)
         < 0)
     {
@@ -276,7 +277,7 @@ ext_run_call(ext_state *st, atoll_interp *interp, PyObject *const *args,
     atoll_frame_init(&frame);
     ext_pins_init(&pins);
     frame.sender = st->self->id;
-    if (ext_encode_args(st, args, nargs, kwnames, EXT_ENCODE_PIN, &pins,
+    if (ext_encode_args(st, args, nargs, kwnames, 0, &pins,
                         &frame)
         < 0)
     {
@@ -488,7 +489,7 @@ ext_run_exec(ext_state *st, atoll_interp *interp, PyObject *code, bool dedent,
     atoll_frame_init(&frame);
     ext_pins_init(&pins);
     frame.sender = st->self->id;
-    if (ext_encode(st, what, "code", EXT_ENCODE_PIN, &pins, &frame) < 0
+    if (ext_encode(st, what, "code", 0, &pins, &frame) < 0
         || ext_attach_enter(st, interp, EXT_VISIT_RUN, &visit) < 0)
     {
         goto done;

@@ -1,0 +1,157 @@
+"""prewarm(): interpreters kept ready, so that create() takes microseconds."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from types import TracebackType
+from typing import Any
+
+from . import _core, _setup
+from ._config import InterpreterConfig, parse
+
+__all__ = ["Prewarmed", "prewarm"]
+
+_lock = threading.Lock()
+_wanted = threading.Condition(_lock)
+#: Guarded by _lock, all three.
+_handles: dict[int, tuple[InterpreterConfig, int]] = {}
+_spares: dict[InterpreterConfig, deque[_core.Interpreter]] = {}
+_thread: threading.Thread | None = None
+_ending = False
+
+
+def _missing() -> InterpreterConfig | None:
+    """Locks: _lock.  A config of which a spare is missing."""
+    wanted: dict[InterpreterConfig, int] = {}
+    for config, count in _handles.values():
+        wanted[config] = wanted.get(config, 0) + count
+    for config, count in wanted.items():
+        if len(_spares.setdefault(config, deque())) < count:
+            return config
+    return None
+
+
+def _refill() -> None:
+    """The background thread: makes what is missing, sleeps while nothing is."""
+    global _thread
+    while True:
+        with _wanted:
+            config = _missing()
+            while config is None and _handles and not _ending:
+                _wanted.wait()
+                config = _missing()
+            if config is None or _ending:
+                _thread = None
+                return
+        try:
+            spare = _core._create(_setup.raw_config(config), _setup.snapshot("process"), True)
+            _core._warm(spare)
+        except BaseException:
+            with _wanted:
+                _thread = None  # create() goes on without spares
+            raise
+        with _wanted:
+            _spares.setdefault(config, deque()).append(spare)
+            _wanted.notify_all()
+        del spare
+
+
+def _take(config: Any) -> _core.Interpreter | None:
+    with _wanted:
+        spares = _spares.get(parse(config))
+        if not spares:
+            return None
+        spare = spares.popleft()
+        _wanted.notify_all()
+        return spare
+
+
+def _stop() -> None:
+    """Before the interpreter ends: no creation may be under way then."""
+    global _ending
+    with _wanted:
+        _ending = True
+        thread = _thread
+        _wanted.notify_all()
+    if thread is not None:
+        thread.join()
+
+
+class Prewarmed:
+    """What prewarm() returns; close() gives the spares up."""
+
+    def __init__(self, count: int, config: InterpreterConfig) -> None:
+        self._count = count
+        self._config = config
+        with _wanted:
+            _handles[id(self)] = config, count
+            _setup.take_spare = _take
+            _start_thread()
+            _wanted.notify_all()
+
+    def __repr__(self) -> str:
+        return f"<atoll.prewarm({self._count}), {self.ready()} ready>"
+
+    def ready(self) -> int:
+        """How many spares of this configuration are ready just now."""
+        with _lock:
+            return len(_spares.get(self._config, ()))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until all spares are ready; False if timeout seconds passed first."""
+        with _wanted:
+            return _wanted.wait_for(lambda: _missing() is None or _thread is None, timeout) and _missing() is None
+
+    def close(self) -> None:
+        """Keep no more spares for this handle, and end those that are too many."""
+        surplus = []
+        with _wanted:
+            if _handles.pop(id(self), None) is None:
+                return
+            wanted = sum(n for config, n in _handles.values() if config == self._config)
+            spares = _spares.get(self._config, deque())
+            while len(spares) > wanted:
+                surplus.append(spares.pop())
+            if not _handles:
+                _setup.take_spare = None
+            _wanted.notify_all()
+        for spare in surplus:
+            spare.close()
+
+    def __enter__(self) -> Prewarmed:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _start_thread() -> None:
+    """Locks: _lock."""
+    global _thread
+    if _thread is None and not _ending:
+        _thread = threading.Thread(target=_refill, name="atoll-prewarm", daemon=True)
+        _thread.start()
+
+
+def prewarm(n: int, *, config: Any = "isolated") -> Prewarmed:
+    """Keep n ready interpreters, so that create() takes one in microseconds.
+
+    They are made, and refilled, by one background thread (the only thing
+    that this call starts).  Returns a handle with close() and wait(), a
+    context manager; several handles add up.  Spares are not in list_all().
+    """
+    if not isinstance(n, int):
+        raise TypeError(f"n must be an int, not {type(n).__name__}")
+    if n < 0:
+        raise ValueError("n must not be negative")
+    from ._config import check
+
+    parsed = parse(config)
+    check(parsed)
+    return Prewarmed(n, parsed)
+
+
+threading._register_atexit(_stop)  # type: ignore[attr-defined]

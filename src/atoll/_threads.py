@@ -1,0 +1,175 @@
+"""call_in_thread(), options() and the with statement of Interpreter."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+    from types import TracebackType
+    from typing import Any
+
+__all__ = ["InterpreterThread", "Options"]
+
+_numbers = iter(range(1, 1 << 62))
+
+#: The threads that call_in_thread started and that may still run, by interpreter id.
+_started: dict[int, weakref.WeakSet[InterpreterThread]] = {}
+
+
+class InterpreterThread(threading.Thread):
+    """A thread that runs one call in an interpreter.
+
+    ``future`` is a concurrent.futures.Future of its result; an error goes
+    there if the future was ever asked for, else to threading.excepthook.
+    """
+
+    def __init__(
+        self,
+        interp: _core.Interpreter,
+        timeout: float | None,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        label = getattr(func, "__qualname__", None) or type(func).__name__
+        where = interp.name or f"interpreter {interp.id}"
+        super().__init__(name=f"{where}-{next(_numbers)} ({label})", daemon=False)
+        self._interp = interp
+        self._call: Any = (timeout, func, args, kwargs)
+        self._guard = threading.Lock()
+        self._future: Future[Any] | None = None
+        self._outcome: tuple[bool, Any] | None = None
+
+    def run(self) -> None:
+        timeout, func, args, kwargs = self._call
+        self._call = None
+        try:
+            result = self._interp._call_with(timeout, func, *args, **kwargs)
+        except BaseException as error:
+            if not self._finish(False, error):
+                raise
+        else:
+            self._finish(True, result)
+        finally:
+            del func, args, kwargs
+
+    def _finish(self, ok: bool, value: Any) -> bool:
+        """Keep the outcome; False if nobody has asked for it."""
+        with self._guard:
+            self._outcome = ok, value
+            future = self._future
+        if future is None:
+            return False
+        _settle(future, ok, value)
+        return True
+
+    @property
+    def future(self) -> Future[Any]:
+        """The Future of the call's result (or exception)."""
+        with self._guard:
+            if self._future is None:
+                from concurrent.futures import Future
+
+                self._future = Future()
+                self._future.set_running_or_notify_cancel()
+                outcome = self._outcome
+            else:
+                outcome = None
+            future = self._future
+        if outcome is not None:
+            _settle(future, *outcome)
+        return future
+
+    def interrupt(self, exc: Any = None) -> bool:
+        """Interrupt the call; True if it was running."""
+        if not self.is_alive():
+            return False
+        return self._interp.interrupt() if exc is None else self._interp.interrupt(exc)
+
+
+def _settle(future: Future[Any], ok: bool, value: Any) -> None:
+    if ok:
+        future.set_result(value)
+    else:
+        future.set_exception(value)
+
+
+def start_thread(
+    interp: _core.Interpreter,
+    timeout: float | None,
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> InterpreterThread:
+    if not callable(func):
+        raise TypeError(f"expected a callable, got {func!r}")
+    thread = InterpreterThread(interp, timeout, func, args, kwargs)
+    _started.setdefault(interp.id, weakref.WeakSet()).add(thread)
+    thread.start()
+    return thread
+
+
+def call_in_thread(
+    interp: _core.Interpreter, callable: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> InterpreterThread:
+    return start_thread(interp, None, callable, args, kwargs)
+
+
+class Options:
+    """A view of an interpreter whose calls have a deadline."""
+
+    __slots__ = ("_interp", "_timeout")
+
+    def __init__(self, interp: _core.Interpreter, /, *, timeout: float | None = None) -> None:
+        if timeout is not None:
+            timeout = float(timeout)
+            if timeout != timeout:
+                raise ValueError("timeout must not be NaN")
+            if timeout < 0:
+                raise ValueError("timeout must not be negative")
+        self._interp = interp
+        self._timeout = timeout
+
+    def __repr__(self) -> str:
+        return f"{self._interp!r}.options(timeout={self._timeout!r})"
+
+    def exec(self, code: Any, /, dedent: bool = True) -> None:
+        """Like Interpreter.exec; raises ExecutionTimeout at the deadline."""
+        self._interp._exec_with(self._timeout, code, dedent=dedent)
+
+    def call(self, callable: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Like Interpreter.call; raises ExecutionTimeout at the deadline."""
+        return self._interp._call_with(self._timeout, callable, *args, **kwargs)
+
+    def call_in_thread(self, callable: Callable[..., Any], /, *args: Any, **kwargs: Any) -> InterpreterThread:
+        """Like Interpreter.call_in_thread, under the deadline."""
+        return start_thread(self._interp, self._timeout, callable, args, kwargs)
+
+
+def leave_block(
+    interp: _core.Interpreter,
+    exc_type: type[BaseException] | None,
+    exc: BaseException | None,
+    traceback: TracebackType | None,
+) -> None:
+    """The end of ``with interp:``."""
+    from ._errors import InterpreterError
+
+    threads = list(_started.pop(interp.id, ()))
+    try:
+        for thread in threads:
+            if exc_type is not None:
+                thread.interrupt()
+            thread.join()
+        interp.close()
+    except InterpreterError as error:
+        from ._errors import InterpreterNotFoundError
+
+        if exc_type is None and not isinstance(error, InterpreterNotFoundError):
+            raise
