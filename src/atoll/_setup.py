@@ -17,23 +17,39 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any
 
-_WARNING_FILTER_LENGTH = 5
-
 #: prewarm() puts a function here: config -> a ready interpreter, or None.
 take_spare: Callable[[Any], _core.Interpreter | None] | None = None
 
 
-def _filters() -> list[tuple[Any, ...]] | None:
-    warnings = sys.modules.get("warnings") or sys.modules.get("_warnings")
-    if warnings is None:
-        import _warnings as warnings  # type: ignore[no-redef]
-    found: list[tuple[Any, ...]] = list(warnings.filters)
-    for item in found:
-        category = item[2]
-        if category.__module__ != "builtins":
-            # One of a class of the program's own: it crosses if it can.
-            return [f for f in found if f[2].__module__ in sys.modules]
+def _filters() -> list[tuple[Any, ...]]:
+    """The warning filters, categories by name: a class would cost more to send."""
+    import _warnings
+
+    found = []
+    for action, message, category, module, line in _warnings.filters:
+        where = category.__module__, category.__qualname__
+        if where[0] != "__main__":  # no import would find it there
+            found.append((action, message, where, module, line))
     return found
+
+
+def _rebuild_filters(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    import builtins
+
+    filters = []
+    for action, message, (module_name, name), module, line in found:
+        if module_name == "builtins":
+            category = getattr(builtins, name)
+        else:
+            try:
+                from importlib import import_module
+                from operator import attrgetter
+
+                category = attrgetter(name)(import_module(module_name))
+            except Exception:
+                continue  # as for a -W option that names an unknown category
+        filters.append((action, message, category, module, line))
+    return filters
 
 
 def snapshot(stdio: str, warm: bool = False) -> tuple[list[str], dict[str, Any]]:
@@ -56,8 +72,8 @@ def apply(rest: dict[str, Any]) -> None:
     """Take over what snapshot() recorded."""
     import _warnings
 
-    filters = rest.get("filters")
-    if filters is not None and filters != _warnings.filters:
+    filters = _rebuild_filters(rest["filters"])
+    if filters != _warnings.filters:
         _warnings.filters[:] = filters  # type: ignore[attr-defined]
         _filters_mutated()
     creator = rest.get("creator")
@@ -139,6 +155,33 @@ def script_code(code: Any) -> CodeType:
     if code.co_flags & 0x2A0:
         raise ValueError("exec() takes no generator and no coroutine function")
     return code  # type: ignore[no-any-return]
+
+
+def join_threads() -> None:
+    """What threading._shutdown() does, but so that Ctrl-C and interrupt() get through.
+
+    CPython calls the real one at the interpreter's end, when there is nothing
+    left for it to wait for; calling it twice fails on 3.12.
+    """
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return
+    while threading._threading_atexits:
+        threading._threading_atexits.pop()()
+    own = threading.get_ident()
+    while True:
+        waiting = [
+            thread
+            for thread in threading.enumerate()
+            if not thread.daemon
+            and thread.ident != own
+            and thread is not threading._main_thread
+            and not isinstance(thread, threading._DummyThread)
+        ]
+        if not waiting:
+            return
+        waiting[0].join(0.05)
+        _core._check()
 
 
 def describe_threads(idents: list[int], joined: bool) -> str:

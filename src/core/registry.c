@@ -256,10 +256,42 @@ atoll_interp_leave(atoll_interp *interp, bool run)
         interp->run = NULL;
     }
     interp->visits--;
-    if (ATOLL_UNLIKELY(interp->life != ATOLL_LIFE_OPEN)) {
+    if (ATOLL_UNLIKELY(interp->life != ATOLL_LIFE_OPEN
+                       || interp->watchers > 0))
+    {
         atoll_cond_signal_all(&interp->changed);
     }
     atoll_mutex_unlock(&interp->lock);
+}
+
+bool
+atoll_interp_glance(atoll_interp *interp)
+{
+    atoll_mutex_lock(&interp->lock);
+    bool alive = interp->life < ATOLL_LIFE_ENDING;
+    interp->visits += alive;
+    atoll_mutex_unlock(&interp->lock);
+    return alive;
+}
+
+atoll_status
+atoll_interp_wait_idle(atoll_interp *interp, uint64_t generation,
+                       int64_t deadline)
+{
+    atoll_status status = ATOLL_OK;
+    atoll_mutex_lock(&interp->lock);
+    interp->watchers++;
+    while (interp->running && interp->generation == generation
+           && status == ATOLL_OK)
+    {
+        status = atoll_cond_wait(&interp->changed, &interp->lock, deadline);
+    }
+    if (!interp->running || interp->generation != generation) {
+        status = ATOLL_OK;
+    }
+    interp->watchers--;
+    atoll_mutex_unlock(&interp->lock);
+    return status;
 }
 
 atoll_status

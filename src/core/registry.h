@@ -34,6 +34,7 @@ typedef enum atoll_life {
     ATOLL_LIFE_OPEN = 0,
     ATOLL_LIFE_CLOSING, /* no new visit; the closer may go back to OPEN */
     ATOLL_LIFE_DEFERRED, /* closed for users; the end waits for the holds */
+    ATOLL_LIFE_ENDING, /* its end has begun: handle is not to be touched */
     ATOLL_LIFE_GONE,    /* the interpreter is ended, or soon will be */
 } atoll_life;
 
@@ -75,6 +76,8 @@ typedef struct atoll_interp {
     bool running;         /* a call through atoll has the slot [lock] */
     unsigned long runner; /* the OS thread that has it [lock] */
     void *run; /* the runner's own record of it (ext_visit) [lock] */
+    bool told; /* a pending call that interrupts is on its way [lock] */
+    uint32_t watchers; /* threads in wait_idle [lock] */
     uint64_t generation;  /* of the running or the last call [lock] */
     atoll_kept *kept;     /* [lock] */
     uint32_t orphans;     /* how many of them are orphans [lock] */
@@ -133,6 +136,11 @@ atoll_interp_visit(atoll_interp *interp, bool run, uint64_t *out_generation);
 void
 atoll_interp_leave(atoll_interp *interp, bool run);
 
+/* The same, also while it is closing: for the helper thread, which touches the
+ * handle for an instant.  False: too late. */
+bool
+atoll_interp_glance(atoll_interp *interp);
+
 /* Marks it closing.  Fails: ATOLL_E_CLOSED (closing or gone already),
  * ATOLL_E_BUSY (a call runs, and it is not `force`). */
 atoll_status
@@ -144,6 +152,11 @@ atoll_interp_cancel_close(atoll_interp *interp);
 atoll_status
 atoll_interp_wait_visits(atoll_interp *interp, uint32_t rest,
                          int64_t deadline);
+/* Waits until no call of generation `generation` runs.
+ * Fails: ATOLL_E_TIMEOUT. */
+atoll_status
+atoll_interp_wait_idle(atoll_interp *interp, uint64_t generation,
+                       int64_t deadline);
 void
 atoll_interp_set_life(atoll_interp *interp, atoll_life life);
 atoll_life

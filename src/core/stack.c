@@ -5,6 +5,10 @@
 #include "stack.h"
 
 #include <pthread.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #if defined(__linux__)
 
@@ -26,7 +30,19 @@ atoll_stack_low(void)
     return low == NULL ? 0 : (uintptr_t)low + guard;
 }
 
+bool
+atoll_thread_is_main(void)
+{
+    return syscall(SYS_gettid) == getpid();
+}
+
 #elif defined(__APPLE__)
+
+bool
+atoll_thread_is_main(void)
+{
+    return pthread_main_np() != 0;
+}
 
 uintptr_t
 atoll_stack_low(void)
@@ -37,6 +53,12 @@ atoll_stack_low(void)
 }
 
 #else
+
+bool
+atoll_thread_is_main(void)
+{
+    return false;
+}
 
 uintptr_t
 atoll_stack_low(void)

@@ -10,4 +10,8 @@
 uintptr_t
 atoll_stack_low(void);
 
+/* Is the caller the thread in which the process began? */
+bool
+atoll_thread_is_main(void);
+
 #endif

@@ -41,15 +41,25 @@ typedef struct thread_table {
     uint32_t cap;
     uint32_t depth;
     uintptr_t stack_low;
+    bool is_main; /* the process's main OS thread */
+    unsigned long ident;
+    struct thread_table *next; /* all tables [tables_lock] */
     atoll_parker parker;
 } thread_table;
 
 static _Thread_local thread_table *this_thread;
+static pthread_mutex_t tables_lock = PTHREAD_MUTEX_INITIALIZER;
+static thread_table *tables;
 static pthread_key_t thread_key;
 static pthread_once_t thread_key_once = PTHREAD_ONCE_INIT;
 static int thread_key_error;
 
 ext_attach_setup_fn ext_attach_setup;
+int (*ext_attach_on_main_visit)(void);
+void (*ext_attach_on_main_resume)(void);
+void (*ext_attach_disarm)(ext_visit *visit);
+_Atomic int64_t ext_attach_main_inside = -1;
+_Atomic(atoll_parker *) ext_attach_main_parker;
 
 static void
 release_kept(atoll_kept *kept)
@@ -79,6 +89,18 @@ end_thread(void *arg)
         atoll_mutex_unlock(&interp->lock);
         release_kept(kept);
     }
+    if (table->is_main) {
+        atomic_store(&ext_attach_main_parker, NULL);
+    }
+    (void)pthread_mutex_lock(&tables_lock);
+    thread_table **place = &tables;
+    while (*place != NULL && *place != table) {
+        place = &(*place)->next;
+    }
+    if (*place != NULL) {
+        *place = table->next;
+    }
+    (void)pthread_mutex_unlock(&tables_lock);
     atoll_parker_fini(&table->parker);
     atoll_free(table->kept);
     atoll_free(table);
@@ -114,8 +136,36 @@ get_table(void)
         return NULL;
     }
     table->stack_low = atoll_stack_low();
+    table->is_main = atoll_thread_is_main();
+    if (table->is_main) {
+        atomic_store(&ext_attach_main_parker, &table->parker);
+    }
+    table->ident = atoll_thread_ident();
+    (void)pthread_mutex_lock(&tables_lock);
+    table->next = tables;
+    tables = table;
+    (void)pthread_mutex_unlock(&tables_lock);
     this_thread = table;
     return table;
+}
+
+bool
+ext_attach_is_main(void)
+{
+    return this_thread != NULL ? this_thread->is_main
+                               : atoll_thread_is_main();
+}
+
+void
+ext_attach_interrupt_thread(unsigned long ident)
+{
+    (void)pthread_mutex_lock(&tables_lock);
+    for (thread_table *t = tables; t != NULL; t = t->next) {
+        if (t->ident == ident) {
+            atoll_parker_interrupt(&t->parker);
+        }
+    }
+    (void)pthread_mutex_unlock(&tables_lock);
 }
 
 atoll_parker *
@@ -126,18 +176,32 @@ ext_attach_parker(void)
 }
 
 ext_visit *
-ext_attach_top(void)
+ext_attach_innermost(void)
 {
     return this_thread == NULL ? NULL : this_thread->top;
+}
+
+ext_visit *
+ext_attach_top(void)
+{
+    ext_visit *visit = ext_attach_innermost();
+    return visit != NULL && visit->inner == PyThreadState_Get()
+               ? visit
+               : NULL;
 }
 
 void
 ext_attach_after_fork(void)
 {
     thread_table *table = this_thread;
+    (void)pthread_mutex_init(&tables_lock, NULL);
+    tables = table;
     if (table == NULL) {
         return;
     }
+    table->next = NULL;
+    table->is_main = true;
+    atomic_store(&ext_attach_main_parker, &table->parker);
     /* The interpreters are gone without a trace; so are the entries, whose
      * counts other threads might have been about to change. */
     table->used = 0;
@@ -399,6 +463,9 @@ check_depth(thread_table *table)
 static void
 push_visit(thread_table *table, ext_visit *visit)
 {
+    if (table->is_main) {
+        atomic_store(&ext_attach_main_inside, visit->interp->id);
+    }
     if (visit->inner != visit->outer) {
         (void)PyThreadState_Swap(visit->inner);
     }
@@ -408,10 +475,20 @@ push_visit(thread_table *table, ext_visit *visit)
 }
 
 static void
-pop_visit(thread_table *table, ext_visit *visit)
+unlist_visit(thread_table *table, ext_visit *visit)
 {
     table->top = visit->below;
     table->depth--;
+    if (table->is_main) {
+        atomic_store(&ext_attach_main_inside,
+                     table->top == NULL ? -1 : table->top->interp->id);
+    }
+}
+
+static void
+pop_visit(thread_table *table, ext_visit *visit)
+{
+    unlist_visit(table, visit);
     if (visit->inner != visit->outer) {
         (void)PyThreadState_Swap(visit->outer);
     }
@@ -518,6 +595,36 @@ settle_in(ext_visit *visit, char **out_message, bool *out_busy)
     return 0;
 }
 
+/* A signal that came before main_inside was set is seen to now, one that
+ * comes later is sent after the thread.  Fails: -1 with an exception. */
+static int
+watch_signals(thread_table *table, ext_visit *visit)
+{
+    if (!table->is_main || table->top != NULL
+        || ext_attach_on_main_visit == NULL)
+    {
+        return 0;
+    }
+    atomic_store(&ext_attach_main_inside, visit->interp->id);
+    if (ext_attach_on_main_visit() < 0) {
+        atomic_store(&ext_attach_main_inside, -1);
+        return -1;
+    }
+    return 0;
+}
+
+/* Lets an interruption of the call from which this one is made find it. */
+static void
+link_below(ext_visit *visit, ext_visit *above)
+{
+    ext_visit *below = visit->below;
+    if (below != NULL && below->run) {
+        atoll_mutex_lock(&below->interp->lock);
+        below->above = above;
+        atoll_mutex_unlock(&below->interp->lock);
+    }
+}
+
 int
 ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
                  ext_visit *visit)
@@ -539,7 +646,7 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
     if (begin_visit(st, visit, flags) < 0) {
         return -1;
     }
-    if (find_state(table, visit) < 0) {
+    if (watch_signals(table, visit) < 0 || find_state(table, visit) < 0) {
         atoll_interp_leave(interp, visit->run);
         return -1;
     }
@@ -565,6 +672,7 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
         atoll_mutex_lock(&interp->lock);
         interp->run = visit;
         atoll_mutex_unlock(&interp->lock);
+        link_below(visit, visit);
     }
     return 0;
 }
@@ -577,13 +685,22 @@ clean_state(ext_visit *visit)
         ext_compat_reset_state(visit->inner);
     }
     if (visit->run) {
+        link_below(visit, NULL);
         atoll_mutex_lock(&visit->interp->lock);
         visit->interp->run = NULL;
         bool interrupted = visit->interrupted;
+        atoll_frame *error = visit->error;
+        visit->error = NULL;
         atoll_mutex_unlock(&visit->interp->lock);
         if (interrupted) {
             /* What was meant for this call must not hit the next one. */
             (void)PyThreadState_SetAsyncExc(atoll_thread_ident(), NULL);
+        }
+        if (visit->armed) {
+            ext_attach_disarm(visit);
+        }
+        if (error != NULL) {
+            atoll_frame_release(error);
         }
     }
     if (visit->marked && _PyInterpreterState_SetNotRunningMain != NULL) {
@@ -615,8 +732,7 @@ ext_attach_leave_ended(ext_visit *visit)
         visit->kept->tstate = NULL;
         atoll_mutex_unlock(&visit->interp->lock);
     }
-    table->top = visit->below;
-    table->depth--;
+    unlist_visit(table, visit);
     (void)PyThreadState_Swap(visit->outer);
     atoll_interp_leave(visit->interp, visit->run);
 }
@@ -633,6 +749,9 @@ ext_attach_resume(ext_visit *visit)
 {
     visit->suspended = false;
     push_visit(this_thread, visit);
+    if (this_thread->is_main && ext_attach_on_main_resume != NULL) {
+        ext_attach_on_main_resume();
+    }
 }
 
 static int

@@ -23,13 +23,24 @@ typedef struct ext_visit {
     bool marked;              /* has CPython's mark that __main__ runs */
     bool suspended;           /* the thread is back in the outer state */
     uint64_t generation;      /* of that call */
-    /* Interruption (run.c): guarded by interp->lock unless said otherwise. */
+    /* Interruption (interrupt.c): guarded by interp->lock unless said
+     * otherwise. */
     atoll_parker *parker;     /* where the thread would sleep */
+    struct ext_visit *above;  /* a call made from inside this one, or NULL */
     bool interrupted;         /* somebody interrupted this very call */
-    bool timed_out;           /* and it was its deadline */
-    PyObject *outer_error;    /* raised in the outer interpreter by a signal
-                               * handler: overrides the outcome; only the
-                               * thread itself, attached to the outer one */
+    bool deliver;             /* and it has not been told yet */
+    bool timed_out;           /* it was its deadline */
+    bool armed;               /* in interrupt.c's list of timers */
+    struct ext_visit *timer_prev; /* [interrupt.c's lock], all four */
+    struct ext_visit *timer_next;
+    int64_t timer_at;
+    int64_t timer_pause;      /* until it is told again; 0: a deadline */
+    atoll_frame *error;       /* what to raise; NULL: Interrupted; owned */
+    /* Only the thread itself, attached to the outer interpreter. */
+    PyObject *outer_error;    /* raised there by a signal handler: overrides
+                               * the outcome */
+    bool signalled;           /* a handler further out raised: this call was
+                               * ended by KeyboardInterrupt for that */
 } ext_visit;
 
 /* How to enter. */
@@ -65,9 +76,36 @@ void
 ext_attach_resume(ext_visit *visit);
 
 
-/* The innermost visit of this OS thread that is not suspended, or NULL. */
+/* The visit by which this OS thread is attached where it is attached just
+ * now; NULL if it is in no visit, or back in an outer interpreter for a
+ * moment. */
 ext_visit *
 ext_attach_top(void);
+
+/* The innermost visit of this OS thread, attached or not. */
+ext_visit *
+ext_attach_innermost(void);
+
+/* Is this the process's main OS thread? */
+bool
+ext_attach_is_main(void);
+
+/* Wakes the wait of atoll's in which the thread is, if it is in one. */
+void
+ext_attach_interrupt_thread(unsigned long ident);
+
+/* interrupt.c's, called here because it stands above: before the process's
+ * main OS thread goes into a visit from outside all (attached to the outer
+ * interpreter; -1 with an exception: do not go), when it comes back into one
+ * that was suspended, and when a call that is in the list of timers ends. */
+extern int (*ext_attach_on_main_visit)(void);
+extern void (*ext_attach_on_main_resume)(void);
+extern void (*ext_attach_disarm)(ext_visit *visit);
+/* The id of the interpreter in which the main OS thread is visiting, or -1;
+ * any thread may read it. */
+extern _Atomic int64_t ext_attach_main_inside;
+/* The main OS thread's parker, once it has one. */
+extern _Atomic(atoll_parker *) ext_attach_main_parker;
 
 /* Clears and deletes what atoll keeps in the interpreter that the caller is
  * attached to, but not the state that the caller uses.  With all, also the

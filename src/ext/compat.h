@@ -137,6 +137,16 @@ ext_compat_reset_state(PyThreadState *state)
     }
 }
 
+/* Takes an asynchronous exception (a class) that waits for this thread, which
+ * is about to look at it in C; new reference or NULL. */
+static inline PyObject *
+ext_compat_take_async_exc(PyThreadState *state)
+{
+    PyObject *exc = state->async_exc;
+    state->async_exc = NULL;
+    return exc;
+}
+
 /* 3.12 and 3.13 count C recursion per thread state, from a limit meant for an
  * empty stack of 8 MiB; a nested visit starts on a stack already used.  Gives
  * the state its share of what is left.  3.14 measures the stack itself. */

@@ -840,6 +840,13 @@ core_list_all(PyObject *module, PyObject *Py_UNUSED(args))
     return result;
 }
 
+static PyObject *
+core_is_shareable(PyObject *module, PyObject *obj)
+{
+    int result = ext_is_shareable(ext_state_of_module(module), obj);
+    return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
 static PyMethodDef interpreter_functions[] = {
     {"_create", core_create, METH_VARARGS,
      PyDoc_STR("_create(config, setup, spare)\n--\n\nSee atoll.create.")},
@@ -850,6 +857,7 @@ static PyMethodDef interpreter_functions[] = {
     {"get_current", core_get_current, METH_NOARGS, get_current_doc},
     {"get_main", core_get_main, METH_NOARGS, get_main_doc},
     {"list_all", core_list_all, METH_NOARGS, list_all_doc},
+    {"is_shareable", core_is_shareable, METH_O, is_shareable_doc},
     {NULL, NULL, 0, NULL},
 };
 

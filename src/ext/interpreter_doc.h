@@ -80,6 +80,13 @@ PyDoc_STRVAR(get_main_doc,
              "get_main()\n--\n\nReturn the process's main interpreter.");
 
 PyDoc_STRVAR(
+    is_shareable_doc,
+    "is_shareable(obj, /)\n--\n\n"
+    "Return whether the standard module would pass obj without pickling it,\n"
+    "or atoll passes it by reference.  More than that crosses: see 'What\n"
+    "crosses'.");
+
+PyDoc_STRVAR(
     list_all_doc,
     "list_all()\n--\n\n"
     "Return all live interpreters, oldest first, those that others made\n"

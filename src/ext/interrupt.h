@@ -24,10 +24,9 @@ ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds);
 int
 ext_interrupt_arm(ext_visit *visit, double timeout);
 
-/* The call is over: nothing hits it, or this thread, any more.
- * Attached: to visit->interp. */
+/* In the child after fork: the helper thread is not there. */
 void
-ext_interrupt_end(ext_visit *visit);
+ext_interrupt_after_fork(void);
 
 /* Was `error` (or the lack of one) the doing of an interruption? */
 void

@@ -8,7 +8,7 @@
  *   1. mark the record closing: no new visit starts; wait for the visits;
  *   2. refuse if a thread lives there that would not be joined (a daemon, a
  *      raw thread): from here the interpreter stays usable;
- *   3. threading._shutdown() joins its threads (Ctrl-C gives it up);
+ *   3. join its threads as threading._shutdown() would (Ctrl-C gives it up);
  *   4. its atexit functions run; its module state becomes unusable for others;
  *   5. clear and delete every kept thread state;
  *   6. if a foreign thread state is left all the same, stop here: inside
@@ -482,26 +482,15 @@ ext_lifecycle_list(ext_state *Py_UNUSED(st), atoll_interp ***out_list,
 
 /* --- ending ------------------------------------------------------------- */
 
-/* Calls module.name() if the module is loaded.  Fails: -1, exception set. */
+/* Calls module.name().  Fails: -1, exception set. */
 static int
-call_if_loaded(const char *module, const char *name)
+call_function(const char *module, const char *name)
 {
-    PyObject *key = PyUnicode_FromString(module);
-    if (key == NULL) {
-        return -1;
-    }
-    PyObject *mod = PyImport_GetModule(key);
-    Py_DECREF(key);
-    if (mod == NULL) {
-        return PyErr_Occurred() ? -1 : 0;
-    }
-    PyObject *got = PyObject_CallMethod(mod, name, NULL);
-    Py_DECREF(mod);
-    if (got == NULL) {
-        return -1;
-    }
-    Py_DECREF(got);
-    return 0;
+    PyObject *func = ext_state_python(module, name);
+    PyObject *got = func == NULL ? NULL : PyObject_CallNoArgs(func);
+    Py_XDECREF(func);
+    Py_XDECREF(got);
+    return got == NULL ? -1 : 0;
 }
 
 /* Is tstate one that atoll keeps in interp? */
@@ -626,7 +615,7 @@ wind_down(ext_visit *visit, failure *out)
         return false;
     }
     Py_DECREF(text);
-    if (call_if_loaded("threading", "_shutdown") < 0) {
+    if (call_function("atoll._setup", "join_threads") < 0) {
         if (visit->outer_error != NULL) {
             PyErr_Clear();
             out->interrupted = true;
@@ -635,7 +624,7 @@ wind_down(ext_visit *visit, failure *out)
         PyErr_WriteUnraisable(NULL);
     }
     out->half = true;
-    if (call_if_loaded("atexit", "_run_exitfuncs") < 0) {
+    if (call_function("atexit", "_run_exitfuncs") < 0) {
         PyErr_WriteUnraisable(NULL);
     }
     text = settle_threads(interp);
@@ -658,6 +647,12 @@ end_interpreter(ext_visit *visit)
         _PyInterpreterState_SetNotRunningMain(interp->handle);
     }
     PyErr_Clear();
+    /* From here nobody may touch the handle: not the helper thread, which
+     * visits for a moment to deliver a signal. */
+    atoll_interp_set_life(interp, ATOLL_LIFE_ENDING);
+    Py_BEGIN_ALLOW_THREADS
+    (void)atoll_interp_wait_visits(interp, 1, ATOLL_FOREVER);
+    Py_END_ALLOW_THREADS
     Py_EndInterpreter(PyThreadState_Get());
     ext_attach_leave_ended(visit);
     ext_attach_forget_kept(interp);

@@ -215,13 +215,11 @@ finish(ext_state *st, ext_visit *visit, outcome *out)
         PyObject *error = PyErr_GetRaisedException();
         ext_attach_resume(visit);
         ext_pins_fini(&out->pins);
-        ext_interrupt_end(visit);
         out->outer_error = visit->outer_error;
         ext_attach_leave(visit);
         PyErr_SetRaisedException(error);
     }
     else {
-        ext_interrupt_end(visit);
         out->outer_error = visit->outer_error;
         ext_attach_leave(visit);
         switch (out->kind) {
@@ -242,6 +240,10 @@ finish(ext_state *st, ext_visit *visit, outcome *out)
         PyErr_Clear();
         PyErr_SetRaisedException(out->outer_error);
         out->outer_error = NULL;
+    }
+    else if (ATOLL_UNLIKELY(visit->signalled) && result == NULL) {
+        /* A handler further out raised: this call is only on the way. */
+        PyErr_SetNone(PyExc_KeyboardInterrupt);
     }
     fini_outcome(out);
     return result;
