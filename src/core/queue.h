@@ -12,10 +12,11 @@
  * (atoll_queue_ops).  A queue lives while it can be reached: through a handle,
  * through a frame on its way (a call's arguments, a pool's task), or through
  * an item of a queue that lives.  It goes, its items included, as soon as the
- * last of these goes; queues that hold each other or themselves as items are
- * found and freed at that moment, too.  Not found are cycles that pass through
- * something other than a queue: a function sent by value which closes over
- * the queue that it lies in, for example.
+ * last of these goes.  Queues that hold each other or themselves as items are
+ * found and freed at that moment, too; in a web of hundreds of items that
+ * nobody has a handle to, perhaps a few releases later.  Not found are cycles
+ * that pass through something other than a queue: a function sent by value
+ * which closes over the queue that it lies in, for example.
  *
  * Unbound items.  The low byte of frame->tag is the item's policy (enum
  * atoll_unbound), set by the caller before it puts; the rest is the queue's.

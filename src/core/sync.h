@@ -148,7 +148,8 @@ typedef struct atoll_condition_wait {
  *     } while (status == ATOLL_E_INTERRUPTED);
  * After ATOLL_E_INTERRUPTED the call must be made again with the same state
  * (no notification is missed meanwhile; the deadline keeps running), until it
- * returns something else, for the lock must be taken again.
+ * returns something else, for the lock must be taken again.  `wait` is not
+ * NULL.
  * Returns ATOLL_OK (notified), ATOLL_E_TIMEOUT (late, or given up): the lock
  * is held again.  Fails: ATOLL_E_NOT_OWNER (nothing happened),
  * ATOLL_E_OWNER_DIED (the lock is not held). */
@@ -177,20 +178,37 @@ void
 atoll_barrier_release(atoll_barrier *barrier);
 uint64_t
 atoll_barrier_id(const atoll_barrier *barrier);
-/* Waits for the others.  *out_index is 0 ... parties - 1, each once a round.
- * If has_action, the last to arrive gets *out_act = true while the others
- * still wait: it runs the action, then calls atoll_barrier_finish.  Meanwhile
- * newcomers wait for the next round.
+/* One wait, in the caller's memory, zeroed at first. */
+typedef struct atoll_barrier_wait {
+    atoll_waiter waiter;
+    int stage;      /* 0 not begun, 1 asleep, 2 acting, 3 over */
+    bool has_action;
+    bool act;
+    bool held;      /* its round is complete, the action runs */
+    uint64_t round; /* in which it acts */
+    uint64_t index;
+} atoll_barrier_wait;
+
+/* Waits for the others.  state->index is 0 ... parties - 1, each once a round.
+ * If has_action, one of a round (the last to arrive) gets ATOLL_OK and
+ * state->act while the others still wait: it runs the action, then calls
+ * atoll_barrier_finish.  Meanwhile newcomers wait for the next round.
+ * After ATOLL_E_INTERRUPTED it still takes part: call again with the same
+ * state, or atoll_barrier_give_up.
  * Fails: ATOLL_E_BROKEN: broken before or while it waited; a waiter that is
- * late breaks it and gets this, too (NULL wait, and not the last: the
- * same).  ATOLL_E_INTERRUPTED: has left; call again to wait on. */
+ * late breaks it and gets this, too (so does NULL wait, if it is not the
+ * last). */
 atoll_status
 atoll_barrier_arrive(atoll_barrier *barrier, bool has_action,
-                     atoll_wait *wait, uint64_t *out_index, bool *out_act);
+                     atoll_wait *wait, atoll_barrier_wait *state);
 /* The action is over: lets the others go, or (not ok) breaks the barrier.
  * Fails: ATOLL_E_BROKEN: it was broken or reset meanwhile. */
 atoll_status
-atoll_barrier_finish(atoll_barrier *barrier, bool ok);
+atoll_barrier_finish(atoll_barrier *barrier, atoll_barrier_wait *state,
+                     bool ok);
+/* Leaves after an interruption; whoever was to act breaks the barrier. */
+void
+atoll_barrier_give_up(atoll_barrier *barrier, atoll_barrier_wait *state);
 /* Back to empty; who waits gets ATOLL_E_BROKEN. */
 void
 atoll_barrier_reset(atoll_barrier *barrier);

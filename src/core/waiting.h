@@ -1,7 +1,8 @@
 /* Waiting in line: what queues, locks and their kin have in common.
  *
  * Whoever must wait puts a node (an atoll_waiter, on its stack) into a line,
- * under the object's lock, unlocks, and sleeps at its thread's parker.
+ * under the object's lock, unlocks, and sleeps at its thread's parker (which
+ * nothing else may unpark meanwhile).
  * Whoever grants takes the node out of the line under the same lock, writes
  * the result and `granted` into it, leaves the parker's token, and makes the
  * system call that wakes only after unlocking.
@@ -93,12 +94,12 @@ atoll_line_grant_all(atoll_line *line, atoll_status status,
 void
 atoll_wakes_send(atoll_wakes *wakes);
 
-/* Sleeps until the node is granted, late or interrupted.  Locks: `mutex` (of
- * the object) is held on entry and released on return; line is where the node
- * stands.  Returns the grant's status (the node is out of line), or
- * ATOLL_E_TIMEOUT / ATOLL_E_INTERRUPTED (it is out of line, not granted). */
+/* Sleeps until the node is granted, late or interrupted.
+ * Locks: none held; takes `mutex` (the object's) if the node was not granted.
+ * Returns the grant's status (the node is out of line), or ATOLL_E_TIMEOUT /
+ * ATOLL_E_INTERRUPTED (it is out of `line` now, and not granted). */
 atoll_status
 atoll_waiter_sleep(atoll_waiter *waiter, atoll_line *line, atoll_mutex *mutex,
-                   const atoll_wait *wait);
+                   atoll_wait *wait);
 
 #endif
