@@ -97,6 +97,18 @@ ext_compat_whence(PyInterpreterState *interp)
     return whence < 0 || whence > 5 ? names[0] : names[whence];
 }
 
+/* Was this interpreter made by neither module, nor with the process?  Not to
+ * be told on 3.12. */
+static inline int
+ext_compat_is_foreign(PyInterpreterState *interp)
+{
+    if (_PyInterpreterState_GetWhence == NULL) {
+        return 0;
+    }
+    long whence = _PyInterpreterState_GetWhence(interp);
+    return whence != 1 && whence != 5;
+}
+
 /* Does the standard module count references to this interpreter, which atoll
  * did not make? */
 static inline int

@@ -136,11 +136,13 @@ Interpreter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         PyErr_Format(PyExc_TypeError, "id must be an int, got %R", id);
         return NULL;
     }
-    int overflow;
-    long long number = PyLong_AsLongLongAndOverflow(id, &overflow);
-    if (overflow || number < 0) {
-        return ext_error_format(st, EXT_ERR_NOT_FOUND,
-                                "unrecognized interpreter ID %S", id);
+    long long number = PyLong_AsLongLong(id);
+    if (number == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (number < 0) {
+        PyErr_Format(PyExc_ValueError, "id must not be negative, got %R", id);
+        return NULL;
     }
     atoll_interp *interp = NULL;
     if (ext_lifecycle_find(st, number, &interp) < 0) {
@@ -182,6 +184,29 @@ get_open(ext_state *st, PyObject *op)
     if (atoll_interp_get_life(interp) != ATOLL_LIFE_OPEN) {
         ext_error_format(st, EXT_ERR_NOT_FOUND,
                          "unrecognized interpreter ID %lld: it is closed",
+                         (long long)interp->id);
+        return NULL;
+    }
+    return interp;
+}
+
+/* Like it, for what would change the interpreter: one that other code made
+ * is that code's own, as for the standard module. */
+static atoll_interp *
+get_usable(ext_state *st, PyObject *op)
+{
+    atoll_interp *interp = get_open(st, op);
+    if (interp == NULL || interp->owned
+        || atoll_interp_visit(interp, false, NULL) != ATOLL_OK)
+    {
+        return interp;
+    }
+    bool foreign = ext_compat_is_foreign(interp->handle);
+    atoll_interp_leave(interp, false);
+    if (foreign) {
+        ext_error_format(st, EXT_ERR_INTERPRETER,
+                         "unrecognized interpreter: %lld was made by other "
+                         "code, for which alone it is",
                          (long long)interp->id);
         return NULL;
     }
@@ -374,6 +399,9 @@ Interpreter_close(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         return NULL;
     }
     atoll_interp *interp = ((InterpreterObject *)op)->interp;
+    if (!interp->owned && get_usable(st, op) == NULL) {
+        return NULL;
+    }
     if (ext_lifecycle_must_reap()) {
         ext_lifecycle_reap(st);
     }
@@ -422,6 +450,11 @@ Interpreter_prepare_main(PyObject *op, PyTypeObject *cls,
             goto done;
         }
     }
+    if (PyDict_GET_SIZE(ns) == 0) {
+        PyErr_SetString(PyExc_ValueError,
+                        "prepare_main() needs at least one name to bind");
+        goto done;
+    }
     Py_ssize_t pos = 0;
     PyObject *key;
     while (PyDict_Next(ns, &pos, &key, NULL)) {
@@ -431,7 +464,7 @@ Interpreter_prepare_main(PyObject *op, PyTypeObject *cls,
             goto done;
         }
     }
-    atoll_interp *interp = get_open(st, op);
+    atoll_interp *interp = get_usable(st, op);
     if (interp != NULL) {
         result = ext_run_prepare(st, interp, ns);
     }
@@ -463,7 +496,7 @@ exec_with(ext_state *st, PyObject *op, PyObject *const *args,
             return NULL;
         }
     }
-    atoll_interp *interp = get_open(st, op);
+    atoll_interp *interp = get_usable(st, op);
     return interp == NULL ? NULL
                           : ext_run_exec(st, interp, args[0], dedent != 0,
                                          timeout);
@@ -491,6 +524,10 @@ call_with(ext_state *st, PyObject *op, PyObject *const *args,
         return NULL;
     }
     atoll_interp *interp = ((InterpreterObject *)op)->interp;
+    /* What atoll made needs no look: ext_run_call finds out if it is closed. */
+    if (!interp->owned && get_usable(st, op) == NULL) {
+        return NULL;
+    }
     return ext_run_call(st, interp, args, nargs, kwnames, timeout);
 }
 
@@ -562,7 +599,7 @@ Interpreter_interrupt(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     if (nargs + nkw == 1) {
         exc = args[0];
     }
-    atoll_interp *interp = get_open(st, op);
+    atoll_interp *interp = get_usable(st, op);
     return interp == NULL ? NULL : ext_interrupt_call(st, interp, exc);
 }
 

@@ -7,4 +7,17 @@ for the whole name; the versions are those on which it is left out (none: all).
 
 from __future__ import annotations
 
-EXCLUDED: dict[str, tuple[tuple[str, ...], str]] = {}
+EXCLUDED: dict[str, tuple[tuple[str, ...], str]] = {
+    r"test_api.InterpreterObjectTests.test_init_interpreter_id": (
+        (),
+        "reads the private attribute _id",
+    ),
+    r"test_api.TestInterpreterExec.test_display_preserved_exception": (
+        (),
+        "wants a line of the standard module's Python source in the traceback; atoll's exec() is in C",
+    ),
+    r"test_api.TestInterpreterPrepareMain.test_not_shareable": (
+        (),
+        "wants a dict to be refused: for atoll it crosses (deviations.md, prepare_main)",
+    ),
+}
