@@ -1,4 +1,4 @@
-/* Not written yet. */
+/* See function.h. */
 #include "function.h"
 
 #include "module.h"
@@ -17,10 +17,48 @@ ext_function_resolve(ext_state *Py_UNUSED(st), atoll_def *Py_UNUSED(def))
     return NULL;
 }
 
-static int
-function_exec(PyObject *Py_UNUSED(module), ext_state *Py_UNUSED(st))
+/* ---- for atoll/_byvalue.py and atoll/_rebuild.py ---- */
+
+static PyObject *
+core_unique_id(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
 {
-    return 0;
+    return PyLong_FromUnsignedLongLong(atoll_unique_id());
+}
+
+static PyObject *
+core_home(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    return PyLong_FromLongLong(ext_state_of_module(module)->self->id);
+}
+
+/* Whether the interpreter with this id is there still. */
+static PyObject *
+core_is_alive(PyObject *Py_UNUSED(module), PyObject *arg)
+{
+    int64_t id = PyLong_AsLongLong(arg);
+    if (id == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    atoll_interp *interp;
+    if (atoll_registry_find(id, &interp) != ATOLL_OK) {
+        Py_RETURN_FALSE;
+    }
+    bool alive = atoll_interp_get_life(interp) != ATOLL_LIFE_GONE;
+    atoll_interp_release(interp);
+    return PyBool_FromLong(alive);
+}
+
+static PyMethodDef function_methods[] = {
+    {"_unique_id", core_unique_id, METH_NOARGS, NULL},
+    {"_home", core_home, METH_NOARGS, NULL},
+    {"_is_alive", core_is_alive, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+function_exec(PyObject *module, ext_state *Py_UNUSED(st))
+{
+    return PyModule_AddFunctions(module, function_methods);
 }
 
 const ext_part ext_function_part = {.id = EXT_PART_FUNCTION,

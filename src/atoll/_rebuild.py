@@ -1,0 +1,615 @@
+"""Functions and classes by value: putting them together in the receiver.
+
+A definition (core/def.h) is one graph of calls of the functions below, made
+by atoll._byvalue in its home interpreter.  Each object is made empty first
+and filled afterwards, so that recursion, mutual recursion and classes that
+mention themselves need nothing special.
+
+Identity.  What is sent has a number that is unique in the process.  A number
+that is known here gives the object that is here already: at home the original
+itself, elsewhere the one built earlier; what came along to fill it is then
+dropped.  That is why a class is built once in each interpreter, and why one
+that comes home is the class that it was.  The tables hold their objects
+weakly.
+
+Namespaces.  A function whose module can be imported runs against the module's
+own globals.  Any other runs against a hidden namespace, one for each module
+it came from, and never against this interpreter's ``__main__``.  A global
+comes with a version and is bound only if that version is newer than the one
+that was bound before: so the sender's new value replaces the old one, while
+what the function bound here itself stays.
+
+Nothing of this shows before the whole graph is there: commit() registers the
+objects and binds the globals.  If anything fails on the way (an import, an
+interruption), the half-built objects are dropped and the next attempt starts
+afresh.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import RLock, get_ident
+from _weakref import ref
+from types import CellType, FunctionType, ModuleType
+
+from atoll import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import CodeType
+    from typing import Any
+
+#: This interpreter's id.
+HOME: int = _core._home()
+
+#: How CPython 3.14 and later call a ``__main__`` that is not the real one.
+FAKE_MAIN = "<fake __main__>"
+
+_HEAPTYPE = 1 << 9
+_MAX_SENTINELS = 1024
+
+# ---- identities ----
+
+
+class _Ref(ref):  # type: ignore[type-arg]
+    """A weak reference that knows the table entry to remove."""
+
+    __slots__ = ("key",)
+    key: int
+
+
+class Identity:
+    """What is known of one object: the number, and what the number stands for."""
+
+    __slots__ = ("number", "numbers", "own", "proof", "ref")
+
+    def __init__(self, obj: Any, number: int, own: bool, proof: Any) -> None:
+        self.ref = _Ref(obj, _forget)
+        self.ref.key = id(obj)
+        self.number = number
+        self.numbers = [number]
+        self.own = own
+        self.proof = proof
+
+
+_identities: dict[int, Identity] = {}  # by id() of the object
+_objects: dict[int, Identity] = {}  # by number
+
+
+def _forget(dead: Any) -> None:
+    identity = _identities.get(dead.key)
+    if identity is not None and identity.ref is dead:
+        del _identities[dead.key]
+        for number in identity.numbers:
+            if _objects.get(number) is identity:
+                del _objects[number]
+
+
+def identity_of(obj: Any) -> Identity | None:
+    """Return what is known of this very object."""
+    identity = _identities.get(id(obj))
+    return identity if identity is not None and identity.ref() is obj else None
+
+
+def identify(obj: Any, number: int, own: bool, proof: Any = None, find: bool = True) -> Identity:
+    """Give obj its number; with `find`, the number leads to it from now on."""
+    identity = _identities[id(obj)] = Identity(obj, number, own, proof)
+    if find:
+        _objects[number] = identity
+    return identity
+
+
+def renumber(identity: Identity, number: int, proof: Any) -> None:
+    """A function was changed: it gets a new number, and answers to the latest old ones."""
+    identity.number = number
+    identity.proof = proof
+    identity.numbers.append(number)
+    _objects[number] = identity
+    if len(identity.numbers) > 64:
+        _objects.pop(identity.numbers.pop(0), None)
+
+
+# object() cannot be referred to weakly; these tables stay small instead.
+_sentinels: dict[int, Any] = {}  # by number
+_sentinel_numbers: dict[int, tuple[Any, int]] = {}  # by id()
+
+
+def sentinel_number(obj: Any) -> int:
+    """Return the number of a bare object()."""
+    found = _sentinel_numbers.get(id(obj))
+    if found is None or found[0] is not obj:
+        found = (obj, _core._unique_id())
+        _keep_sentinel(*found)
+    return found[1]
+
+
+def _keep_sentinel(obj: Any, number: int) -> None:
+    _sentinel_numbers[id(obj)] = (obj, number)
+    _sentinels[number] = obj
+    for table in (_sentinel_numbers, _sentinels):
+        if len(table) > _MAX_SENTINELS:
+            del table[next(iter(table))]  # type: ignore[attr-defined]
+
+
+def get_sentinel(number: int) -> Any:
+    """Builder: a bare object()."""
+    obj = _sentinels.get(number)
+    if obj is None:
+        obj = object()
+        _keep_sentinel(obj, number)
+    return obj
+
+
+# ---- namespaces ----
+
+
+class Space:
+    """The globals of one source module, here or at their home.
+
+    `versions` holds for each global the version and the value that were last
+    sent (at home) or bound (elsewhere).
+    """
+
+    __slots__ = ("home", "lasting", "module", "name", "namespace", "number", "versions")
+
+    def __init__(self, number: int, home: int, name: str, lasting: bool, module: ModuleType | None) -> None:
+        self.number = number
+        self.home = home
+        self.name = name
+        self.lasting = lasting
+        #: The module around a hidden namespace; None: these are the originals.
+        self.module = module
+        self.namespace: dict[str, Any] = {} if module is None else vars(module)
+        self.versions: dict[str, tuple[int, Any]] = {}
+
+
+spaces: dict[int, Space] = {}  # by number
+spaces_by_dict: dict[int, Space] = {}  # by id() of the namespace
+_space_limit = 64
+
+
+def add_space(space: Space) -> None:
+    """Register a namespace, after a sweep if they have become many."""
+    global _space_limit
+    if len(spaces) >= _space_limit:
+        for other in list(spaces.values()):
+            if _is_useless(other):
+                drop_space(other)
+        _space_limit = max(64, 2 * len(spaces))
+    spaces[space.number] = space
+    spaces_by_dict[id(space.namespace)] = space
+
+
+def drop_space(space: Space) -> None:
+    """Forget a namespace; its functions, if there are any, keep the dict itself."""
+    spaces.pop(space.number, None)
+    spaces_by_dict.pop(id(space.namespace), None)
+
+
+def _is_useless(space: Space) -> bool:
+    """Nobody runs in it any more, and nobody is likely to come again."""
+    if space.module is None:
+        module = sys.modules.get(space.name)
+        return getattr(module, "__dict__", None) is not space.namespace
+    if space.lasting and _core._is_alive(space.home):
+        return False
+    # One reference is the space's own, one its module's, one the argument's.
+    return sys.getrefcount(space.namespace) <= 3
+
+
+def _hidden_space(number: int, home: int, name: str, lasting: bool, builtins: Any) -> Space:
+    space = spaces.get(number)
+    if space is None:
+        module = ModuleType(FAKE_MAIN if name == "__main__" else name)
+        vars(module)["__builtins__"] = sys.modules["builtins"] if builtins is None else builtins
+        space = Space(number, home, name, lasting, module)
+        add_space(space)
+    return space
+
+
+def _import(name: str) -> ModuleType:
+    if name not in sys.modules:
+        __import__(name)
+    return sys.modules[name]
+
+
+# ---- one definition being decoded ----
+
+
+class Decoding:
+    """The objects of one definition before they are complete."""
+
+    __slots__ = ("bindings", "cells", "locked", "made", "members", "old", "outer")
+
+    def __init__(self, outer: Decoding | None) -> None:
+        self.outer = outer
+        self.locked = False
+        #: number -> (the object, whether later definitions may use it too)
+        self.made: dict[int, tuple[Any, bool]] = {}
+        #: What was known before, and needs no filling, by id().
+        self.old: dict[int, Any] = {}
+        self.cells: dict[int, CellType] = {}
+        self.members: dict[int, list[Any]] = {}
+        self.bindings: list[tuple[Space, str, int, Any]] = []
+
+    def find(self, number: int, fresh: bool = False) -> Any:
+        """Return the object with this number; None: it has to be made.
+
+        With `fresh`, one built for an earlier definition does not do.
+        """
+        made = self.made.get(number)
+        if made is not None:
+            return made[0]
+        identity = _objects.get(number)
+        obj = None if identity is None or (fresh and not identity.own) else identity.ref()
+        if obj is not None:
+            self.old[id(obj)] = obj
+        return obj
+
+    def add(self, obj: Any, number: int, fresh: bool = False) -> Any:
+        self.made[number] = (obj, not fresh)
+        return obj
+
+    def cell(self, number: int) -> CellType:
+        cell = self.cells.get(number)
+        if cell is None:
+            cell = self.cells[number] = CellType()
+        return cell
+
+
+ABSENT: Any = object()
+_decodings: dict[int, Decoding] = {}  # by thread: the innermost
+# Two threads that build one class at once would build it twice.  The time
+# limit: a thread may be importing, on behalf of the other, what the other
+# waits for.
+_lock = RLock()
+_LOCK_SECONDS = 10.0
+
+
+def begin() -> None:
+    """Start to decode a definition in this thread."""
+    thread = get_ident()
+    decoding = Decoding(_decodings.get(thread))
+    decoding.locked = _lock.acquire(timeout=_LOCK_SECONDS)
+    _decodings[thread] = decoding
+
+
+def end(complete: bool) -> None:
+    """Finish: what was built becomes known if it is complete."""
+    thread = get_ident()
+    decoding = _decodings[thread]
+    if decoding.outer is None:
+        del _decodings[thread]
+    else:
+        _decodings[thread] = decoding.outer
+    try:
+        if complete:
+            _commit(decoding)
+    finally:
+        if decoding.locked:
+            _lock.release()
+
+
+def _commit(decoding: Decoding) -> None:
+    for space, name, version, value in decoding.bindings:
+        known = space.versions.get(name)
+        if known is None or known[0] < version:
+            space.versions[name] = (version, value)
+            if value is ABSENT:
+                space.namespace.pop(name, None)
+            else:
+                space.namespace[name] = value
+    for number, (obj, find) in decoding.made.items():
+        if identity_of(obj) is None:
+            identify(obj, number, False, None, find)
+
+
+def _current() -> Decoding:
+    return _decodings[get_ident()]
+
+
+# ---- code and functions ----
+
+
+def load_code(number: int, data: bytes) -> CodeType:
+    """Builder: a code object, with its file's name and line numbers."""
+    import marshal
+
+    decoding = _current()
+    code = decoding.find(number)
+    if code is None:
+        code = decoding.add(marshal.loads(data), number)
+    return code  # type: ignore[no-any-return]
+
+
+def make_function(
+    number: int,
+    fresh: bool,
+    code: CodeType,
+    place: str | tuple[Any, ...],
+    name: str,
+    qualname: str,
+    cells: tuple[int, ...],
+) -> Any:
+    """Builder: a function without its defaults, attributes and the contents of its cells.
+
+    `place` is the name of a module to import, or a hidden namespace.
+    """
+    decoding = _current()
+    function = decoding.find(number, fresh)
+    if function is None:
+        namespace = vars(_import(place)) if type(place) is str else _hidden_space(*place).namespace
+        closure = tuple([decoding.cell(cell) for cell in cells])
+        function = FunctionType(code, namespace, name, None, closure or None)
+        function.__qualname__ = qualname
+        decoding.add(function, number, fresh)
+    return function
+
+
+def set_function(function: Any, state: dict[str, Any]) -> None:
+    """Setter: the rest of a function, and the globals that it uses."""
+    decoding = _current()
+    if "globals" in state:
+        _bind(decoding, state)
+    if id(function) in decoding.old:
+        return
+    for cell, content in zip(state["cells"], state["closure"].values(), strict=True):
+        decoding.cell(cell).cell_contents = content
+    function.__defaults__ = state["defaults"]
+    function.__kwdefaults__ = state["kwdefaults"]
+    function.__doc__ = state["doc"]
+    function.__module__ = state["module"]
+    if state["attributes"]:
+        function.__dict__.update(state["attributes"])
+    for name in ("__annotations__", "__annotate__", "__type_params__"):
+        if name in state:
+            setattr(function, name, state[name])
+
+
+def _bind(decoding: Decoding, state: dict[str, Any]) -> None:
+    space = spaces[state["space"]]
+    if space.module is None:
+        return  # at home: its globals are the originals
+    versions = state["versions"]
+    for name, value in state["globals"].items():
+        decoding.bindings.append((space, name, versions[name], value))
+    for name in state["absent"]:
+        decoding.bindings.append((space, name, versions[name], ABSENT))
+
+
+def get_cell(number: int) -> CellType:
+    """Builder: a closure cell that something holds as a value."""
+    return _current().cell(number)
+
+
+def set_cell(cell: CellType, content: tuple[Any, ...]) -> None:
+    """Setter: its content, if there is any."""
+    for value in content:
+        cell.cell_contents = value
+
+
+def get_module(name: str) -> ModuleType:
+    """Builder: a module that can be imported."""
+    return _import(name)
+
+
+def get_hidden_module(place: tuple[Any, ...]) -> ModuleType:
+    """Builder: the module object around a hidden namespace."""
+    space = _hidden_space(*place)
+    return sys.modules[space.name] if space.module is None else space.module
+
+
+def set_hidden_module(_module: ModuleType, state: dict[str, Any]) -> None:
+    """Setter: those of its globals that are used."""
+    _bind(_current(), state)
+
+
+def make_method(function: Any, owner: Any) -> Any:
+    """Builder: a bound method."""
+    from types import MethodType
+
+    return MethodType(function, owner)
+
+
+def make_cached(number: int, function: Any, maxsize: int | None, typed: bool) -> Any:
+    """Builder: a function behind functools.lru_cache, with an empty cache."""
+    import functools
+
+    decoding = _current()
+    cached = decoding.find(number)
+    if cached is None:
+        cached = decoding.add(functools.lru_cache(maxsize, typed)(function), number)
+    return cached
+
+
+def make_dispatch(number: int, function: Any) -> Any:
+    """Builder: a functools.singledispatch function with its default alone."""
+    import functools
+
+    decoding = _current()
+    dispatch = decoding.find(number)
+    if dispatch is None:
+        dispatch = decoding.add(functools.singledispatch(function), number)
+    return dispatch
+
+
+def set_dispatch(dispatch: Any, state: tuple[dict[Any, Any], dict[str, Any]]) -> None:
+    """Setter: its other implementations, and its own attributes."""
+    if id(dispatch) not in _current().old:
+        for cls, function in state[0].items():
+            dispatch.register(cls, function)
+        dispatch.__dict__.update(state[1])
+
+
+def set_attributes(obj: Any, state: dict[str, Any]) -> None:
+    """Setter: attributes of something with a plain ``__dict__``."""
+    if id(obj) not in _current().old:
+        obj.__dict__.update(state)
+
+
+# ---- classes ----
+
+
+class _Halt(BaseException):
+    """Stops type.__new__ between the class being complete and its hooks."""
+
+
+class _Catcher:
+    """Takes a class out of type.__new__ before ``__init_subclass__`` is called.
+
+    The hooks ran at home, where the class statement was; what they did to the
+    class comes with it.  type.__new__ looks for ``__set_name__`` when the
+    class is made and ready, and calls ``__init_subclass__`` after that; so an
+    attribute whose ``__set_name__`` keeps the class and raises is the way to
+    a class whose hooks have not run.
+    """
+
+    owner: Any = None
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.owner = owner
+        raise _Halt
+
+
+_MARK = "__atoll_making__"
+
+
+def _skeleton(meta: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
+    catcher = namespace[_MARK] = _Catcher()
+    try:
+        made = type.__new__(meta, name, bases, namespace)
+    except _Halt:
+        made = catcher.owner
+    except TypeError:
+        if catcher.owner is not None or _is_plain(meta):
+            raise
+        # A metaclass written in C (ctypes) makes its classes itself.
+        del namespace[_MARK]
+        return meta.__new__(meta, name, bases, namespace)  # type: ignore[no-any-return]
+    type.__delattr__(made, _MARK)
+    return made
+
+
+def _is_plain(meta: type) -> bool:
+    return native_base(meta) is type
+
+
+def native_base(cls: type) -> type:
+    """Return the first base that is no class statement's."""
+    for base in cls.__mro__:
+        if not base.__flags__ & _HEAPTYPE:
+            return base
+    return object
+
+
+def make_class(
+    number: int, meta: type, name: str, bases: tuple[type, ...], early: dict[str, Any], members: Iterable[Any]
+) -> Any:
+    """Builder: a class without its attributes.
+
+    `early` has those attributes that must be there from the beginning.  For
+    an Enum, `members` has what each member's ``__new__`` takes.
+    """
+    decoding = _current()
+    cls = decoding.find(number)
+    if cls is None:
+        cls = decoding.add(_skeleton(meta, name, bases, early), number)
+        native = native_base(cls)
+        decoding.members[id(cls)] = [native.__new__(cls, *args) for args in members]  # type: ignore[call-overload]
+    return cls
+
+
+def set_class(cls: Any, state: dict[str, Any]) -> None:
+    """Setter: a class's attributes, as the class statement and its decorators left them."""
+    decoding = _current()
+    if id(cls) in decoding.old:
+        return
+    for member, attributes in zip(decoding.members[id(cls)], state["members"], strict=True):
+        member.__dict__.update(attributes)
+    put: Callable[[Any, str, Any], None] = type.__setattr__
+    if not _is_plain(type(cls)):
+        put = type(cls).__setattr__
+    for name, value in state["attributes"].items():
+        put(cls, name, value)
+    if "registered" in state:
+        import abc
+
+        abc._abc_init(cls)  # type: ignore[attr-defined]
+        for sub in state["registered"]:
+            abc.ABCMeta.register(cls, sub)
+
+
+def get_member(cls: Any, index: int, name: str | None, value: tuple[Any, ...]) -> Any:
+    """Builder: a member of an Enum."""
+    members = _current().members.get(id(cls))
+    if members is not None:
+        return members[index]
+    return cls._member_map_[name] if name in cls._member_map_ else cls(*value)
+
+
+# ---- smaller things ----
+
+
+def make_property(cls: type, fget: Any, fset: Any, fdel: Any, doc: Any) -> Any:
+    """Builder: a property."""
+    made = cls(fget, fset, fdel)
+    if doc is not None:
+        made.__doc__ = doc
+    return made
+
+
+def set_property(obj: Any, state: dict[str, Any]) -> None:
+    """Setter: its other attributes."""
+    for name, value in state.items():
+        setattr(obj, name, value)
+
+
+def make_wrapper(cls: type, function: Any) -> Any:
+    """Builder: a staticmethod or classmethod."""
+    return cls(function)
+
+
+def set_wrapper(obj: Any, state: dict[str, Any]) -> None:
+    """Setter: what functools.wraps and the like put on it."""
+    obj.__dict__.update(state)
+
+
+def make_mapping_proxy(mapping: dict[Any, Any]) -> Any:
+    """Builder: a read-only view of a dict."""
+    from types import MappingProxyType
+
+    return MappingProxyType(mapping)
+
+
+def make_weak(cls: type, content: Any) -> Any:
+    """Builder: a WeakSet, WeakKeyDictionary or WeakValueDictionary."""
+    return cls(content)
+
+
+def make_instance(number: int, function: Any, args: tuple[Any, ...]) -> Any:
+    """Builder: a sentinel of a module's: one in each interpreter."""
+    decoding = _current()
+    obj = decoding.find(number)
+    if obj is None:
+        obj = decoding.add(function(*args), number)
+    return obj
+
+
+def make_typing(number: int, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any], module: str | None) -> Any:
+    """Builder: a TypeVar, ParamSpec, TypeVarTuple, NewType or type alias."""
+    decoding = _current()
+    obj = decoding.find(number)
+    if obj is None:
+        obj = kind(*args, **kwargs)
+        try:
+            obj.__module__ = module
+        except AttributeError:
+            pass
+        decoding.add(obj, number)
+    return obj
+
+
+def make_generic_alias(cls: type, origin: Any, args: tuple[Any, ...]) -> Any:
+    """Builder: Origin[args], where Origin is not complete yet."""
+    return cls(origin, args)
