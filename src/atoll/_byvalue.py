@@ -16,6 +16,7 @@ that the second call of a function costs.
 
 from __future__ import annotations
 
+import gc
 import sys
 from _thread import get_ident
 from _weakref import ref
@@ -52,7 +53,7 @@ _NEVER_GLOBALS = frozenset(["__name__", "__builtins__", "__loader__", "__spec__"
 class Build:
     """One definition being made: what it holds, and what it depends on."""
 
-    __slots__ = ("attributes", "cells", "members", "outer", "records", "root")
+    __slots__ = ("attributes", "cells", "members", "namespaces", "outer", "records", "root")
 
     def __init__(self, root: Any, outer: Build | None) -> None:
         self.root = root
@@ -61,6 +62,8 @@ class Build:
         self.cells: dict[int, tuple[CellType, int]] = {}
         #: id() of an Enum's member -> its index
         self.members: dict[int, int] = {}
+        #: id() of the dict behind a class's __dict__ -> the class
+        self.namespaces: dict[int, type] = {}
         #: For each function: (itself, code, defaults, keyword defaults, its
         #: cells' contents, globals found, names of globals not found).
         self.records: list[tuple[Any, ...]] = []
@@ -368,7 +371,9 @@ def _reduce_function(function: FunctionType) -> Any:
     full = [(var, cell) for var, cell in zip(code.co_freevars, cells, strict=True)]
     full = [(var, cell) for var, cell in full if any([cell is c for c in new]) and _content(cell) is not _MISSING]
     state["cells"] = [build.cell(cell) for _, cell in full]
-    state["closure"] = {var: _sendable_content(var, _content(cell)) for var, cell in full}
+    state["closure"] = closure = {var: _content(cell) for var, cell in full}
+    if "__classdict__" in closure:
+        closure["__classdict__"] = _class_dict(build, closure["__classdict__"], code)
     modules = _submodules([*present.values(), *contents], info.attributes)
     if modules:
         state["modules"] = modules
@@ -394,12 +399,16 @@ def _put_annotations(state: dict[str, Any], function: FunctionType) -> None:
         state["__type_params__"] = function.__type_params__
 
 
-def _sendable_content(variable: str, value: Any) -> Any:
-    if variable == "__classdict__" and isinstance(value, dict):
-        # The namespace of a class statement, which annotations are evaluated
-        # in.  It has cells of the compiler's own in it.
-        return {key: item for key, item in value.items() if type(item) is not CellType}
-    return value
+def _class_dict(build: Build, namespace: Any, code: CodeType) -> Any:
+    """What stands for a class's own ``__dict__``, in which its annotations are evaluated."""
+    cls = build.namespaces.get(id(namespace))
+    if cls is not None:
+        return cls
+    # A class that is not sent, such as the one that dataclass(slots=True)
+    # replaces: what is used of it will do.
+    info = _info(code)
+    names = info.attributes.union(info.names)
+    return {name: value for name, value in namespace.items() if name in names and type(value) is not CellType}
 
 
 def _module_name(name: Any) -> Any:
@@ -450,16 +459,13 @@ def _put_globals(state: dict[str, Any], space: Space, present: dict[str, Any], a
         versions[name] = known[0]
         values[name] = _resolve_lazy(value)
         _mark_global(value)
-    gone = []
     for name in absent:
         known = space.versions.get(name)
         if known is not None:  # it was sent before: say that it is no more
             if known[1] is not _rebuild.ABSENT:
                 known = space.versions[name] = (_core._unique_id(), _rebuild.ABSENT)
             versions[name] = known[0]
-            gone.append(name)
     state["globals"] = values
-    state["absent"] = gone
     state["versions"] = versions
     state["space"] = space.number
 
@@ -575,6 +581,8 @@ def _reduce_class(cls: type) -> Any:
             attributes[key] = value
     if "__slots__" in attributes and not isinstance(attributes["__slots__"], (str, tuple, list, dict)):
         del attributes["__slots__"]  # an iterator that type() has used up
+    for behind in gc.get_referents(namespace):
+        _builds[get_ident()].namespaces[id(behind)] = cls
     annotate = namespace.get("__annotate_func__")
     if annotate is not None:
         attributes["__annotate__"] = annotate
@@ -681,7 +689,7 @@ def _reduce_weak(obj: Any) -> Any:
 
 
 def _reduce_object(obj: Any) -> Any:
-    return _singleton(obj) or (_rebuild.get_sentinel, (_rebuild.sentinel_number(obj),))
+    return _singleton(obj) or (_rebuild.get_sentinel, (_number_of(obj),))
 
 
 def _singleton(obj: Any) -> str | None:
@@ -715,10 +723,7 @@ def _mark_global(value: Any) -> None:
     if not kind.__flags__ & _HEAPTYPE or issubclass(kind, type) or getattr(value, "__dict__", None):
         return
     if _rebuild.identity_of(value) is None and _has_plain_reduce(kind) and kind.__basicsize__ <= object.__basicsize__ + 16:
-        try:
-            _rebuild.identify(value, _core._unique_id(), True)
-        except TypeError:  # no weak reference possible
-            pass
+        _rebuild.identify(value, _core._unique_id(), True)
 
 
 def _reduce_instance(obj: Any) -> Any:

@@ -19,10 +19,10 @@ comes with a version and is bound only if that version is newer than the one
 that was bound before: so the sender's new value replaces the old one, while
 what the function bound here itself stays.
 
-Nothing of this shows before the whole graph is there: commit() registers the
-objects and binds the globals.  If anything fails on the way (an import, an
-interruption), the half-built objects are dropped and the next attempt starts
-afresh.
+If anything fails on the way (an import, an interruption), end() drops the
+half-built objects and takes the bound globals back, and the next attempt
+starts afresh.  Globals are bound at once, since an object that comes later in
+the same graph may be made by a function that needs them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,6 @@ HOME: int = _core._home()
 FAKE_MAIN = "<fake __main__>"
 
 _HEAPTYPE = 1 << 9
-_MAX_SENTINELS = 1024
 
 # ---- identities ----
 
@@ -63,14 +62,33 @@ class Identity:
     """What is known of one object: the number, and what the number stands for."""
 
     __slots__ = ("number", "numbers", "own", "proof", "ref")
+    ref: Callable[[], Any]
 
     def __init__(self, obj: Any, number: int, own: bool, proof: Any) -> None:
-        self.ref = _Ref(obj, _forget)
-        self.ref.key = id(obj)
+        try:
+            weak = self.ref = _Ref(obj, _forget)
+            weak.key = id(obj)
+        except TypeError:
+            _hold(self, obj)
         self.number = number
         self.numbers = [number]
         self.own = own
         self.proof = proof
+
+
+# What allows no weak reference (object(), a type alias) is held, and these
+# few are all that are.
+_MAX_HELD = 1024
+_held: dict[int, Any] = {}  # by id()
+
+
+def _hold(identity: Identity, obj: Any) -> None:
+    _held[id(obj)] = obj
+    identity.ref = lambda: obj
+    if len(_held) > _MAX_HELD:
+        oldest = next(iter(_held))
+        _remove(oldest, _identities[oldest])
+        del _held[oldest]
 
 
 _identities: dict[int, Identity] = {}  # by id() of the object
@@ -80,10 +98,14 @@ _objects: dict[int, Identity] = {}  # by number
 def _forget(dead: Any) -> None:
     identity = _identities.get(dead.key)
     if identity is not None and identity.ref is dead:
-        del _identities[dead.key]
-        for number in identity.numbers:
-            if _objects.get(number) is identity:
-                del _objects[number]
+        _remove(dead.key, identity)
+
+
+def _remove(key: int, identity: Identity) -> None:
+    del _identities[key]
+    for number in identity.numbers:
+        if _objects.get(number) is identity:
+            del _objects[number]
 
 
 def identity_of(obj: Any) -> Identity | None:
@@ -110,35 +132,11 @@ def renumber(identity: Identity, number: int, proof: Any) -> None:
         _objects.pop(identity.numbers.pop(0), None)
 
 
-# object() cannot be referred to weakly; these tables stay small instead.
-_sentinels: dict[int, Any] = {}  # by number
-_sentinel_numbers: dict[int, tuple[Any, int]] = {}  # by id()
-
-
-def sentinel_number(obj: Any) -> int:
-    """Return the number of a bare object()."""
-    found = _sentinel_numbers.get(id(obj))
-    if found is None or found[0] is not obj:
-        found = (obj, _core._unique_id())
-        _keep_sentinel(*found)
-    return found[1]
-
-
-def _keep_sentinel(obj: Any, number: int) -> None:
-    _sentinel_numbers[id(obj)] = (obj, number)
-    _sentinels[number] = obj
-    for table in (_sentinel_numbers, _sentinels):
-        if len(table) > _MAX_SENTINELS:
-            del table[next(iter(table))]  # type: ignore[attr-defined]
-
-
 def get_sentinel(number: int) -> Any:
     """Builder: a bare object()."""
-    obj = _sentinels.get(number)
-    if obj is None:
-        obj = object()
-        _keep_sentinel(obj, number)
-    return obj
+    decoding = _current()
+    obj = decoding.find(number)
+    return decoding.add(object(), number) if obj is None else obj
 
 
 # ---- namespaces ----
@@ -220,7 +218,7 @@ def _import(name: str) -> ModuleType:
 class Decoding:
     """The objects of one definition before they are complete."""
 
-    __slots__ = ("bindings", "cells", "locked", "made", "members", "old", "outer")
+    __slots__ = ("cells", "locked", "made", "members", "old", "outer", "undo")
 
     def __init__(self, outer: Decoding | None) -> None:
         self.outer = outer
@@ -231,7 +229,8 @@ class Decoding:
         self.old: dict[int, Any] = {}
         self.cells: dict[int, CellType] = {}
         self.members: dict[int, list[Any]] = {}
-        self.bindings: list[tuple[Space, str, int, Any]] = []
+        #: The globals bound so far, with the version and value before that.
+        self.undo: list[tuple[Space, str, tuple[int, Any]]] = []
 
     def find(self, number: int, fresh: bool = False) -> Any:
         """Return the object with this number; None: it has to be made.
@@ -285,24 +284,23 @@ def end(complete: bool) -> None:
         _decodings[thread] = decoding.outer
     try:
         if complete:
-            _commit(decoding)
+            for number, (obj, find) in decoding.made.items():
+                if identity_of(obj) is None:
+                    identify(obj, number, False, None, find)
+        else:
+            for space, name, before in reversed(decoding.undo):
+                _set_global(space, name, before)
     finally:
         if decoding.locked:
             _lock.release()
 
 
-def _commit(decoding: Decoding) -> None:
-    for space, name, version, value in decoding.bindings:
-        known = space.versions.get(name)
-        if known is None or known[0] < version:
-            space.versions[name] = (version, value)
-            if value is ABSENT:
-                space.namespace.pop(name, None)
-            else:
-                space.namespace[name] = value
-    for number, (obj, find) in decoding.made.items():
-        if identity_of(obj) is None:
-            identify(obj, number, False, None, find)
+def _set_global(space: Space, name: str, binding: tuple[int, Any]) -> None:
+    space.versions[name] = binding
+    if binding[1] is ABSENT:
+        space.namespace.pop(name, None)
+    else:
+        space.namespace[name] = binding[1]
 
 
 def _current() -> Decoding:
@@ -354,7 +352,9 @@ def set_function(function: Any, state: dict[str, Any]) -> None:
         _bind(decoding, state)
     if id(function) in decoding.old:
         return
-    for cell, content in zip(state["cells"], state["closure"].values(), strict=True):
+    for cell, (variable, content) in zip(state["cells"], state["closure"].items(), strict=True):
+        if variable == "__classdict__" and isinstance(content, type):
+            content = vars(content)
         decoding.cell(cell).cell_contents = content
     function.__defaults__ = state["defaults"]
     function.__kwdefaults__ = state["kwdefaults"]
@@ -371,11 +371,14 @@ def _bind(decoding: Decoding, state: dict[str, Any]) -> None:
     space = spaces[state["space"]]
     if space.module is None:
         return  # at home: its globals are the originals
-    versions = state["versions"]
-    for name, value in state["globals"].items():
-        decoding.bindings.append((space, name, versions[name], value))
-    for name in state["absent"]:
-        decoding.bindings.append((space, name, versions[name], ABSENT))
+    values = state["globals"]
+    for name, version in state["versions"].items():
+        known = space.versions.get(name)
+        if known is None or known[0] < version:
+            if known is None:
+                known = (0, space.namespace.get(name, ABSENT))
+            decoding.undo.append((space, name, known))
+            _set_global(space, name, (version, values.get(name, ABSENT)))
 
 
 def get_cell(number: int) -> CellType:
