@@ -77,6 +77,12 @@ class Build:
 _builds: dict[int, Build] = {}  # by thread: the innermost
 
 
+def name_of(obj: Any) -> str:
+    """Return what to call obj in messages."""
+    name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
+    return name if type(name) is str else type(obj).__qualname__
+
+
 def begin(root: Any) -> Build:
     """Start a definition of `root` in this thread."""
     thread = get_ident()

@@ -274,8 +274,11 @@ def begin() -> None:
     _decodings[thread] = decoding
 
 
-def end(complete: bool) -> None:
-    """Finish: what was built becomes known if it is complete."""
+def end(complete: bool, obj: Any = None) -> bool:
+    """Finish: what was built becomes known if it is complete.
+
+    Returns whether obj, what came out, is this interpreter's own object.
+    """
     thread = get_ident()
     decoding = _decodings[thread]
     if decoding.outer is None:
@@ -293,6 +296,8 @@ def end(complete: bool) -> None:
     finally:
         if decoding.locked:
             _lock.release()
+    identity = identity_of(obj)
+    return identity is not None and identity.own
 
 
 def _set_global(space: Space, name: str, binding: tuple[int, Any]) -> None:

@@ -1,20 +1,721 @@
-/* See function.h. */
-#include "function.h"
+/* Definitions: made once by the sender, turned into objects once by each
+ * receiver.  See function.h, and function_impl.h for the evidence.
+ *
+ * Three tables, each guarded by the GIL:
+ *  - by_key: what this interpreter has sent, by the object's address; an entry
+ *    goes when its object dies (by_ref finds it for the weak reference's
+ *    callback), or when it no longer holds and is replaced;
+ *  - by_id: what a definition is here, by its id: the object that was built
+ *    from it, kept alive by the table, or this interpreter's own object, kept
+ *    alive by nobody.
+ *
+ * A definition whose object died or changed is retired: receivers drop what
+ * they built from it, not at once but before what they keep of the kind
+ * becomes much, by number or by size.  So neither a loop of ever new lambdas
+ * nor one of ever new classes grows anything on either side.
+ *
+ * Some definitions are retired from the beginning: those of closures whose
+ * content may change.  They are made at each send and built at each receipt,
+ * as any value is, and no table has them.
+ *
+ * Python code may run, and change these tables, wherever a definition is made
+ * or decoded, or anything is released.  So the tables are looked at anew
+ * after that, and changed before something is released.
+ */
+#include "function_impl.h"
 
+#include "errors.h"
 #include "module.h"
+#include "transfer.h"
 
-int
-ext_function_define(ext_state *Py_UNUSED(st), PyObject *Py_UNUSED(obj),
-                    atoll_def **Py_UNUSED(out_def))
+#include "../core/wire.h"
+
+/* What refers to containers may keep its own object alive; so many such
+ * entries at most (function_impl.h, fn_entry.holds). */
+#define MOST_HOLDERS 512
+
+/* Before a sweep of what is retired. */
+#define SWEEP_COUNT 32
+#define SWEEP_BYTES (256 * 1024)
+
+/* Who keeps the object of a slot alive. */
+typedef enum fn_keeper {
+    FN_KEPT,  /* the slot */
+    FN_OWN,   /* nobody: it is what `entry` is for */
+    FN_WEAK,  /* nobody: an original that came home in another's definition;
+                 obj is a weak reference to it */
+} fn_keeper;
+
+typedef struct fn_slot {
+    atoll_def *def;
+    PyObject *obj;   /* owned unless FN_OWN */
+    fn_entry *entry; /* FN_OWN: borrowed.  FN_KEPT by reference: owned, the
+                        evidence that an import still gives obj */
+    struct fn_slot *next; /* in the list of those about to go */
+    uint8_t keeper;
+} fn_slot;
+
+typedef struct function_part {
+    atoll_table by_key;
+    atoll_table by_ref;
+    atoll_table by_id;
+    fn_entry *oldest, *newest; /* those that hold something */
+    size_t holders;
+    atoll_def *last;   /* for the caller of define, if no table has it */
+    PyObject *recent;  /* for the caller of resolve, if no table has it */
+    size_t new_count;  /* slots since the last sweep */
+    size_t new_bytes;
+    PyObject *forget;  /* the callback of all weak references */
+    /* Modules of atoll, once used. */
+    PyObject *reference;
+    PyObject *byvalue;
+    PyObject *rebuild;
+    PyObject *missing; /* atoll._byvalue's sign for an empty cell */
+} function_part;
+
+static function_part *
+get_part(ext_state *st)
 {
+    return st->parts[EXT_PART_FUNCTION];
+}
+
+static uint64_t
+address(const void *ptr)
+{
+    return (uint64_t)(uintptr_t)ptr;
+}
+
+static void
+retire(atoll_def *def)
+{
+    atomic_store_explicit(&def->retired, true, memory_order_relaxed);
+}
+
+static bool
+is_retired(atoll_def *def)
+{
+    return atomic_load_explicit(&def->retired, memory_order_relaxed);
+}
+
+/* ---- slots: what a definition is here ---- */
+
+static void
+free_slot(fn_slot *slot)
+{
+    atoll_def_release(slot->def);
+    if (slot->keeper != FN_OWN) {
+        if (slot->entry != NULL) {
+            ext_function_entry_release(slot->entry);
+        }
+        Py_XDECREF(slot->obj);
+    }
+    PyMem_Free(slot);
+}
+
+static void
+drop_slots(function_part *part, fn_slot *list)
+{
+    for (fn_slot *slot = list; slot != NULL; slot = slot->next) {
+        (void)atoll_table_remove(&part->by_id, slot->def->id);
+    }
+    while (list != NULL) {
+        fn_slot *slot = list;
+        list = slot->next;
+        free_slot(slot); /* may run Python code */
+    }
+}
+
+/* Drops the slots of retired definitions, if enough may have gathered. */
+static void
+sweep(function_part *part)
+{
+    if (part->new_bytes < SWEEP_BYTES
+        && (part->new_count < SWEEP_COUNT
+            || part->new_count < part->by_id.count / 2)) {
+        return;
+    }
+    part->new_bytes = part->new_count = 0;
+    fn_slot *dead = NULL;
+    size_t pos = 0;
+    void *value;
+    while (atoll_table_next(&part->by_id, &pos, &value)) {
+        fn_slot *slot = value;
+        if (slot->keeper != FN_OWN && is_retired(slot->def)) {
+            slot->next = dead;
+            dead = slot;
+        }
+    }
+    drop_slots(part, dead);
+}
+
+/* Puts a slot into the table.  Owns: obj and entry go over to it, on failure
+ * too.  NULL with MemoryError. */
+static fn_slot *
+add_slot(function_part *part, atoll_def *def, fn_keeper keeper,
+         PyObject *obj, fn_entry *entry)
+{
+    fn_slot *slot = PyMem_Calloc(1, sizeof(*slot));
+    if (slot == NULL) {
+        PyErr_NoMemory();
+        if (keeper != FN_OWN) {
+            Py_DECREF(obj);
+            if (entry != NULL) {
+                ext_function_entry_release(entry);
+            }
+        }
+        return NULL;
+    }
+    atoll_def_acquire(def);
+    slot->def = def;
+    slot->obj = obj;
+    slot->entry = entry;
+    slot->keeper = (uint8_t)keeper;
+    if (atoll_table_set(&part->by_id, def->id, slot) != ATOLL_OK) {
+        free_slot(slot);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    return slot;
+}
+
+/* ---- entries: what was sent from here ---- */
+
+static void
+unlink_holder(function_part *part, fn_entry *entry)
+{
+    if (entry->older == NULL && part->oldest != entry) {
+        return;
+    }
+    *(entry->older ? &entry->older->newer : &part->oldest) = entry->newer;
+    *(entry->newer ? &entry->newer->older : &part->newest) = entry->older;
+    entry->older = entry->newer = NULL;
+    part->holders--;
+}
+
+/* Takes the entry out of all tables and gives up their use of it; its
+ * definition is no longer true unless it is somebody else's. */
+static void
+remove_entry(function_part *part, fn_entry *entry)
+{
+    if (atoll_table_find(&part->by_key, address(entry->key)) == entry) {
+        (void)atoll_table_remove(&part->by_key, address(entry->key));
+    }
+    (void)atoll_table_remove(&part->by_ref, address(entry->ref));
+    unlink_holder(part, entry);
+    fn_slot *slot = atoll_table_find(&part->by_id, entry->def->id);
+    if (slot != NULL && slot->keeper == FN_OWN && slot->entry == entry) {
+        (void)atoll_table_remove(&part->by_id, entry->def->id);
+        free_slot(slot);
+    }
+    if (entry->kind != FN_FOREIGN) {
+        retire(entry->def);
+    }
+    ext_function_entry_release(entry);
+}
+
+static void
+link_holder(function_part *part, fn_entry *entry)
+{
+    entry->older = part->newest;
+    *(part->newest ? &part->newest->newer : &part->oldest) = entry;
+    part->newest = entry;
+    if (++part->holders > MOST_HOLDERS) {
+        remove_entry(part, part->oldest);
+    }
+}
+
+/* Puts a complete entry into the tables, instead of any other for its key.
+ * Owns: takes over the caller's use of it, on failure too. */
+static int
+add_entry(function_part *part, fn_entry *entry)
+{
+    fn_entry *old = atoll_table_find(&part->by_key, address(entry->key));
+    if (old != NULL) {
+        remove_entry(part, old);
+    }
+    /* One with a callback is never shared: its address is the entry's. */
+    entry->ref = PyWeakref_NewRef(entry->key, part->forget);
+    if (entry->ref == NULL) {
+        goto error;
+    }
+    if (atoll_table_set(&part->by_ref, address(entry->ref), entry) != ATOLL_OK
+        || atoll_table_set(&part->by_key, address(entry->key), entry)
+               != ATOLL_OK) {
+        PyErr_NoMemory();
+        goto error;
+    }
+    if (entry->kind != FN_FOREIGN
+        && add_slot(part, entry->def, FN_OWN, entry->key, entry) == NULL) {
+        goto error;
+    }
+    if (entry->holds) {
+        link_holder(part, entry);
+    }
+    return 0;
+error:;
+    PyObject *error = PyErr_GetRaisedException();
+    remove_entry(part, entry);
+    PyErr_SetRaisedException(error);
+    return -1;
+}
+
+/* The callback of the weak references. */
+static PyObject *
+core_forget(PyObject *module, PyObject *ref)
+{
+    function_part *part = get_part(ext_state_of_module(module));
+    if (part != NULL) {
+        fn_entry *entry = atoll_table_find(&part->by_ref, address(ref));
+        if (entry != NULL) {
+            remove_entry(part, entry);
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- making definitions ---- */
+
+/* One of atoll's Python modules, loaded at the first use.  Borrowed. */
+static PyObject *
+get_module(PyObject **place, const char *name)
+{
+    if (*place == NULL) {
+        PyObject *module = PyImport_ImportModule(name);
+        if (*place == NULL) {
+            *place = module;
+        }
+        else {
+            Py_XDECREF(module); /* another thread was first */
+        }
+    }
+    return *place;
+}
+
+/* Owns: a heap frame with what `frame` holds goes into the definition. */
+static atoll_def *
+make_def(ext_state *st, atoll_frame *frame)
+{
+    atoll_frame *blob = atoll_frame_move(frame);
+    if (blob != NULL) {
+        atoll_def *def = atoll_def_new(atoll_unique_id(), st->self->id, blob);
+        if (def != NULL) {
+            return def;
+        }
+        atoll_frame_release(blob);
+    }
+    PyErr_NoMemory();
+    return NULL;
+}
+
+static int
+put_str(atoll_writer *writer, PyObject *text)
+{
+    size_t size = (size_t)PyUnicode_GET_LENGTH(text);
+    unsigned kind = (unsigned)PyUnicode_KIND(text);
+    if (atoll_writer_room(writer, ATOLL_WRITE_ROOM + size * kind)
+        != ATOLL_OK) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    atoll_put_u8(writer, ATOLL_TAG_STR);
+    atoll_put_u8(writer, PyUnicode_IS_ASCII(text) ? ATOLL_STR_ASCII : kind);
+    atoll_put_varint(writer, size);
+    atoll_put_raw(writer, PyUnicode_DATA(text), size * kind);
     return 0;
 }
 
-PyObject *
-ext_function_resolve(ext_state *Py_UNUSED(st), atoll_def *Py_UNUSED(def))
+/* text: "module:name" */
+static int
+write_reference(PyObject *text, atoll_frame *frame)
 {
-    PyErr_SetString(PyExc_NotImplementedError, "function.c");
-    return NULL;
+    int result = -1;
+    PyObject *parts = PyObject_CallMethod(text, "split", "s", ":");
+    if (parts == NULL) {
+        return -1;
+    }
+    atoll_writer writer;
+    atoll_writer_open(&writer, frame);
+    if (atoll_writer_room(&writer, ATOLL_WRITE_ROOM) == ATOLL_OK) {
+        atoll_put_u8(&writer, ATOLL_TAG_GLOBAL);
+        if (put_str(&writer, PyList_GET_ITEM(parts, 0)) == 0
+            && put_str(&writer, PyList_GET_ITEM(parts, 1)) == 0) {
+            result = 0;
+        }
+    }
+    else {
+        PyErr_NoMemory();
+    }
+    atoll_writer_close(&writer);
+    Py_DECREF(parts);
+    return result;
+}
+
+static atoll_def *
+define_by_reference(ext_state *st, fn_entry *entry, PyObject *text)
+{
+    atoll_frame frame;
+    atoll_frame_init(&frame);
+    if (write_reference(text, &frame) == 0
+        && ext_function_prove_reference(entry, text) == 0) {
+        entry->def = make_def(st, &frame);
+    }
+    atoll_frame_fini(&frame);
+    return entry->def;
+}
+
+
+/* What atoll._byvalue takes apart.  Whether it holds for one use only goes to
+ * *out_passing. */
+static atoll_def *
+define_by_value(ext_state *st, fn_entry *entry, bool *out_passing)
+{
+    function_part *part = get_part(st);
+    PyObject *byvalue = get_module(&part->byvalue, "atoll._byvalue");
+    if (byvalue == NULL) {
+        return NULL;
+    }
+    if (part->missing == NULL) {
+        part->missing = PyObject_GetAttrString(byvalue, "_MISSING");
+        if (part->missing == NULL) {
+            return NULL;
+        }
+    }
+    PyObject *noted = NULL;
+    PyObject *name = PyObject_CallMethod(byvalue, "name_of", "O", entry->key);
+    PyObject *build = PyObject_CallMethod(byvalue, "begin", "O", entry->key);
+    if (name == NULL || build == NULL) {
+        Py_XDECREF(name);
+        Py_XDECREF(build);
+        return NULL;
+    }
+    atoll_frame frame;
+    atoll_frame_init(&frame);
+    const char *root = PyUnicode_AsUTF8(name);
+    bool written = root != NULL
+                   && ext_encode(st, entry->key, root, EXT_ENCODE_DEFINITION,
+                                 NULL, &frame) == 0;
+    PyObject *error = PyErr_GetRaisedException();
+    noted = PyObject_CallMethod(byvalue, "end", "O", build);
+    if (error != NULL) {
+        PyErr_SetRaisedException(error); /* rather than one of end's */
+    }
+    PyObject *passing, *records;
+    if (written && noted != NULL
+        && PyArg_ParseTuple(noted, "OO!", &passing, &PyList_Type, &records)
+        && ext_function_prove_value(entry, records, part->missing) == 0) {
+        entry->def = make_def(st, &frame);
+        *out_passing = passing == Py_True;
+    }
+    Py_XDECREF(noted);
+    Py_DECREF(build);
+    Py_DECREF(name);
+    atoll_frame_fini(&frame);
+    return entry->def;
+}
+
+/* Types beside functions and classes whose objects have a name that an import
+ * may find, or else cross by value: by name, so that their modules need not
+ * be loaded. */
+static bool
+has_name(PyObject *obj)
+{
+    static const char *const types[] = {
+        "functools._lru_cache_wrapper", "typing.TypeVar",
+        "typing.ParamSpec",             "typing.TypeVarTuple",
+        "typing.TypeAliasType",         "NewType",
+        "sentinel",
+    };
+    if (PyFunction_Check(obj) || PyType_Check(obj)) {
+        return true;
+    }
+    if (PyCFunction_Check(obj)) {
+        /* Methods of objects know how to be pickled. */
+        PyObject *self = PyCFunction_GET_SELF(obj);
+        return self == NULL || PyModule_Check(self);
+    }
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (strcmp(Py_TYPE(obj)->tp_name, types[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Keeps a definition that no table has until the next call of define. */
+static atoll_def *
+keep_last(function_part *part, atoll_def *def)
+{
+    atoll_def_acquire(def);
+    if (part->last != NULL) {
+        atoll_def_release(part->last);
+    }
+    return part->last = def;
+}
+
+static int
+define_anew(ext_state *st, PyObject *obj, atoll_def **out_def)
+{
+    function_part *part = get_part(st);
+    PyObject *reference = get_module(&part->reference, "atoll._reference");
+    PyObject *text = reference == NULL
+                         ? NULL
+                         : PyObject_CallMethod(reference, "find", "O", obj);
+    if (text == NULL) {
+        return -1;
+    }
+    bool by_value = text == Py_None, passing = false;
+    fn_entry *entry = ext_function_entry_new(
+        obj, by_value ? FN_BY_VALUE : FN_BY_REFERENCE);
+    atoll_def *def = NULL;
+    if (entry != NULL) {
+        def = by_value ? define_by_value(st, entry, &passing)
+                       : define_by_reference(st, entry, text);
+    }
+    Py_DECREF(text);
+    if (def == NULL) {
+        if (entry != NULL) {
+            ext_function_entry_release(entry);
+        }
+        return -1;
+    }
+    if (PyType_SUPPORTS_WEAKREFS(Py_TYPE(obj)) && !passing) {
+        if (add_entry(part, entry) < 0) {
+            return -1;
+        }
+        *out_def = def;
+        return 1;
+    }
+    fn_entry *old = atoll_table_find(&part->by_key, address(obj));
+    *out_def = keep_last(part, def);
+    retire(def);
+    ext_function_entry_release(entry);
+    if (old != NULL) {
+        remove_entry(part, old);
+    }
+    return 1;
+}
+
+/* 1: it is what it was.  0: no more.  -1 with an exception. */
+static int
+entry_holds(fn_entry *entry)
+{
+    entry->users++;
+    int holds = entry->kind == FN_FOREIGN && is_retired(entry->def)
+                    ? 0
+                    : ext_function_holds(entry);
+    if (ATOLL_UNLIKELY(entry->users == 1)) {
+        holds = Py_MIN(holds, 0); /* it was removed meanwhile */
+    }
+    ext_function_entry_release(entry);
+    return holds;
+}
+
+int
+ext_function_define(ext_state *st, PyObject *obj, atoll_def **out_def)
+{
+    function_part *part = get_part(st);
+    if (ATOLL_UNLIKELY(part->last != NULL)) {
+        atoll_def_release(part->last);
+        part->last = NULL;
+    }
+    fn_entry *entry = atoll_table_find(&part->by_key, address(obj));
+    if (ATOLL_LIKELY(entry != NULL)) {
+        atoll_def *def = entry->def;
+        int holds = entry_holds(entry);
+        if (ATOLL_LIKELY(holds > 0)) {
+            *out_def = def;
+            return 1;
+        }
+        if (holds < 0) {
+            return -1;
+        }
+    }
+    else if (!has_name(obj)) {
+        return 0;
+    }
+    return define_anew(st, obj, out_def);
+}
+
+/* ---- turning them into objects ---- */
+
+static bool
+is_by_reference(const atoll_def *def)
+{
+    return def->blob->len > 0 && def->blob->data[0] == ATOLL_TAG_GLOBAL;
+}
+
+/* Decodes a definition by value.  *out_own: what came out is this
+ * interpreter's own object. */
+static PyObject *
+rebuild(ext_state *st, atoll_def *def, bool *out_own)
+{
+    function_part *part = get_part(st);
+    PyObject *module = get_module(&part->rebuild, "atoll._rebuild");
+    if (module == NULL) {
+        return NULL;
+    }
+    PyObject *began = PyObject_CallMethod(module, "begin", NULL);
+    if (began == NULL) {
+        return NULL;
+    }
+    Py_DECREF(began);
+    PyObject *obj = ext_decode(st, def->blob);
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *own = PyObject_CallMethod(module, "end", "OO",
+                                        obj == NULL ? Py_False : Py_True,
+                                        obj == NULL ? Py_None : obj);
+    if (error != NULL) {
+        PyErr_SetRaisedException(error);
+    }
+    if (own == NULL) {
+        Py_CLEAR(obj);
+    }
+    *out_own = own == Py_True;
+    Py_XDECREF(own);
+    return obj;
+}
+
+/* Evidence that an import still gives obj; NULL without an exception if there
+ * is none to be had. */
+static fn_entry *
+watch_reference(ext_state *st, PyObject *obj)
+{
+    function_part *part = get_part(st);
+    PyObject *reference = get_module(&part->reference, "atoll._reference");
+    fn_entry *entry = NULL;
+    PyObject *text = reference == NULL
+                         ? NULL
+                         : PyObject_CallMethod(reference, "find", "O", obj);
+    if (text != NULL && text != Py_None) {
+        entry = ext_function_entry_new(obj, FN_BY_REFERENCE);
+        if (entry != NULL && ext_function_prove_reference(entry, text) < 0) {
+            ext_function_entry_release(entry);
+            entry = NULL;
+        }
+    }
+    Py_XDECREF(text);
+    PyErr_Clear();
+    return entry;
+}
+
+/* So that what was built here is sent on with the definition it came in. */
+static int
+add_foreign(function_part *part, PyObject *obj, atoll_def *def)
+{
+    if (!PyType_SUPPORTS_WEAKREFS(Py_TYPE(obj))) {
+        return 0;
+    }
+    fn_entry *entry = ext_function_entry_new(obj, FN_FOREIGN);
+    if (entry == NULL) {
+        return -1;
+    }
+    atoll_def_acquire(def);
+    entry->def = def;
+    if (ext_function_prove_self(entry) < 0) {
+        ext_function_entry_release(entry);
+        return -1;
+    }
+    return add_entry(part, entry);
+}
+
+/* Keeps obj until the next call of resolve.  Owns: takes obj over. */
+static PyObject *
+keep_recent(function_part *part, PyObject *obj)
+{
+    Py_XSETREF(part->recent, obj);
+    return part->recent == obj ? obj : NULL;
+}
+
+/* Enters what def was turned into.  Owns: takes obj over. */
+static PyObject *
+enter_built(ext_state *st, atoll_def *def, PyObject *obj, bool own)
+{
+    function_part *part = get_part(st);
+    fn_keeper keeper = FN_KEPT;
+    fn_entry *entry = NULL;
+    PyObject *held = Py_NewRef(obj);
+    if (own && PyType_SUPPORTS_WEAKREFS(Py_TYPE(obj))) {
+        /* To keep it would be to keep what keeps its copies elsewhere. */
+        keeper = FN_WEAK;
+        Py_SETREF(held, PyWeakref_NewRef(obj, NULL));
+    }
+    else if (is_by_reference(def)) {
+        entry = watch_reference(st, obj);
+    }
+    fn_slot *old = atoll_table_remove(&part->by_id, def->id);
+    fn_slot *slot = NULL;
+    if (held != NULL) {
+        slot = add_slot(part, def, keeper, held, entry);
+    }
+    if (old != NULL) {
+        free_slot(old); /* built meanwhile by another thread */
+    }
+    if (slot == NULL) {
+        Py_DECREF(obj);
+        return NULL;
+    }
+    part->new_count++;
+    part->new_bytes += atoll_frame_size(def->blob);
+    return keep_recent(part, obj);
+}
+
+static PyObject *
+resolve_anew(ext_state *st, atoll_def *def)
+{
+    function_part *part = get_part(st);
+    sweep(part);
+    bool own = false;
+    PyObject *obj = is_by_reference(def) ? ext_decode(st, def->blob)
+                                         : rebuild(st, def, &own);
+    if (obj == NULL) {
+        return NULL;
+    }
+    if (is_retired(def)) {
+        return keep_recent(part, obj);
+    }
+    if (!own && !is_by_reference(def) && add_foreign(part, obj, def) < 0) {
+        Py_DECREF(obj);
+        return NULL;
+    }
+    return enter_built(st, def, obj, own);
+}
+
+/* What the slot has, or NULL if that is no longer true.  -1 in *out_error
+ * with an exception. */
+static PyObject *
+look_up(ext_state *st, fn_slot *slot, int *out_error)
+{
+    function_part *part = get_part(st);
+    if (slot->keeper == FN_WEAK) {
+        PyObject *obj;
+        *out_error = ext_compat_weakref_get(slot->obj, &obj) < 0 ? -1 : 0;
+        return obj == NULL ? NULL : keep_recent(part, obj);
+    }
+    if (slot->keeper == FN_KEPT && slot->entry != NULL) {
+        PyObject *obj = slot->obj;
+        int holds = entry_holds(slot->entry);
+        *out_error = holds < 0 ? -1 : 0;
+        return holds > 0 ? obj : NULL;
+    }
+    return slot->obj;
+}
+
+PyObject *
+ext_function_resolve(ext_state *st, atoll_def *def)
+{
+    function_part *part = get_part(st);
+    if (ATOLL_UNLIKELY(part->recent != NULL)) {
+        Py_CLEAR(part->recent);
+    }
+    fn_slot *slot = atoll_table_find(&part->by_id, def->id);
+    if (ATOLL_LIKELY(slot != NULL)) {
+        int error = 0;
+        PyObject *obj = look_up(st, slot, &error);
+        if (obj != NULL || error < 0) {
+            return obj;
+        }
+    }
+    return resolve_anew(st, def);
 }
 
 /* ---- for atoll/_byvalue.py and atoll/_rebuild.py ---- */
@@ -38,18 +739,128 @@ core_is_alive(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arg))
     Py_RETURN_TRUE;
 }
 
+/* For the tests: (sent from here, built or known here, new since the last
+ * sweep). */
+static PyObject *
+core_definitions(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    function_part *part = get_part(ext_state_of_module(module));
+    return Py_BuildValue("nnn", (Py_ssize_t)part->by_key.count,
+                         (Py_ssize_t)part->by_id.count,
+                         (Py_ssize_t)part->new_count);
+}
+
+static PyMethodDef forget_method = {"_forget", core_forget, METH_O, NULL};
+
 static PyMethodDef function_methods[] = {
     {"_unique_id", core_unique_id, METH_NOARGS, NULL},
     {"_home", core_home, METH_NOARGS, NULL},
     {"_is_alive", core_is_alive, METH_O, NULL},
+    {"_definitions", core_definitions, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
+/* ---- the part ---- */
+
 static int
-function_exec(PyObject *module, ext_state *Py_UNUSED(st))
+function_exec(PyObject *module, ext_state *st)
 {
+    function_part *part = PyMem_Calloc(1, sizeof(*part));
+    if (part == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    st->parts[EXT_PART_FUNCTION] = part;
+    part->forget = PyCFunction_New(&forget_method, module);
+    if (part->forget == NULL) {
+        return -1;
+    }
     return PyModule_AddFunctions(module, function_methods);
 }
 
-const ext_part ext_function_part = {.id = EXT_PART_FUNCTION,
-                                    .exec = function_exec};
+static int
+function_traverse(ext_state *st, visitproc visit, void *arg)
+{
+    function_part *part = get_part(st);
+    if (part == NULL) {
+        return 0;
+    }
+    Py_VISIT(part->recent);
+    Py_VISIT(part->forget);
+    Py_VISIT(part->reference);
+    Py_VISIT(part->byvalue);
+    Py_VISIT(part->rebuild);
+    Py_VISIT(part->missing);
+    size_t pos = 0;
+    void *value;
+    while (atoll_table_next(&part->by_key, &pos, &value)) {
+        int err = ext_function_entry_traverse(value, visit, arg);
+        if (err != 0) {
+            return err;
+        }
+    }
+    pos = 0;
+    while (atoll_table_next(&part->by_id, &pos, &value)) {
+        fn_slot *slot = value;
+        if (slot->keeper != FN_OWN) {
+            Py_VISIT(slot->obj);
+        }
+        if (slot->keeper == FN_KEPT && slot->entry != NULL) {
+            int err = ext_function_entry_traverse(slot->entry, visit, arg);
+            if (err != 0) {
+                return err;
+            }
+        }
+    }
+    return 0;
+}
+
+static void
+function_clear(ext_state *st)
+{
+    function_part *part = get_part(st);
+    if (part == NULL) {
+        return;
+    }
+    size_t pos = 0;
+    void *value;
+    while (pos = 0, atoll_table_next(&part->by_key, &pos, &value)) {
+        remove_entry(part, value);
+    }
+    while (pos = 0, atoll_table_next(&part->by_id, &pos, &value)) {
+        fn_slot *slot = value;
+        (void)atoll_table_remove(&part->by_id, slot->def->id);
+        free_slot(slot);
+    }
+    if (part->last != NULL) {
+        atoll_def_release(part->last);
+        part->last = NULL;
+    }
+    Py_CLEAR(part->recent);
+    Py_CLEAR(part->forget);
+    Py_CLEAR(part->reference);
+    Py_CLEAR(part->byvalue);
+    Py_CLEAR(part->rebuild);
+    Py_CLEAR(part->missing);
+}
+
+static void
+function_free(ext_state *st)
+{
+    function_part *part = get_part(st);
+    if (part != NULL) {
+        atoll_table_fini(&part->by_key);
+        atoll_table_fini(&part->by_ref);
+        atoll_table_fini(&part->by_id);
+        PyMem_Free(part);
+        st->parts[EXT_PART_FUNCTION] = NULL;
+    }
+}
+
+const ext_part ext_function_part = {
+    .id = EXT_PART_FUNCTION,
+    .exec = function_exec,
+    .traverse = function_traverse,
+    .clear = function_clear,
+    .free = function_free,
+};

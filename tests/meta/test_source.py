@@ -16,7 +16,7 @@ C_FILES = sorted(SRC.glob("*/*.[ch]"))
 CORE_LAYERS = [
     {"base", "atomic"},  # base.c counts with atomics; no header goes round
     {"platform"},
-    {"frame", "memo"},
+    {"frame", "memo", "table"},
     {"waiting"},
     {"wire", "queue", "block", "sync", "def"},
     {"async"},
