@@ -15,6 +15,7 @@ def main() -> None:
     package = Path(atoll.__file__).parent
     assert Path(sys.prefix) in package.parents, f"not the installed package: {package}"
     assert (package / "py.typed").exists()
+    assert atoll.__version__ == importlib.metadata.version("atoll")
     installed = {str(file) for file in importlib.metadata.files("atoll") or ()}
     assert "atoll-names.pth" in installed, installed
     assert importlib.metadata.requires("atoll") is None or all(

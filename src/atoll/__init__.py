@@ -14,14 +14,12 @@ loaded when they are first used.
 
 from __future__ import annotations
 
-from ._core import Interpreter, get_current, get_main, is_shareable, list_all
+from ._core import Interpreter, __version__, get_current, get_main, is_shareable, list_all
 from ._install import install, uninstall
 
 TYPE_CHECKING = False  # importing typing would cost more than all of atoll
 if TYPE_CHECKING:
     from typing import Any
-
-__version__ = "0.1.0"
 
 #: Public names that are loaded at their first use: name -> module.
 _LAZY = {

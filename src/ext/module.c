@@ -54,6 +54,10 @@ core_exec(PyObject *module)
 {
     ext_state *st = ext_state_of_module(module);
     st->module = module;
+    /* From meson.build, where alone it stands. */
+    if (PyModule_AddStringConstant(module, "__version__", ATOLL_VERSION) < 0) {
+        return -1;
+    }
     if (atoll_registry_open() != ATOLL_OK) {
         PyErr_NoMemory();
         return -1;

@@ -32,7 +32,7 @@ except interpreters.ExecutionFailed as failed:
     print(failed.excinfo.type.__name__, failed.excinfo.msg)
 interp.exec("print('still usable', x)")
 
-for wrong in (None, 1, b"print(1)", ["print(1)"]):
+for wrong in (None, 1, ["print(1)"]):
     try:
         interp.exec(wrong)
     except Exception as error:
