@@ -1,0 +1,104 @@
+"""aget, aput and `async for` of queues; the other half is ext/queue_async.c.
+
+Each event loop that waits on a queue has one descriptor, a reader in the loop,
+whatever the number of queues and waits.  No thread is used.
+
+The reader's callback, a _Bell, is referenced by the event loop alone.  An
+event loop that is closed drops its readers, so the _Bell goes, and with it
+the C half, which leaves all lines and hands what it had been granted to
+others: a closed loop takes no item along, even if its tasks are never
+finished.
+
+The item of a wait that is over stays in the C half until the task that waits
+takes it, by finish().  A task that is cancelled in between therefore loses
+nothing.
+"""
+
+from __future__ import annotations
+
+from asyncio import get_running_loop
+from weakref import WeakKeyDictionary, ref
+
+from ._core import _QueueLoop
+from ._errors import QueueShutDown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from typing import Any
+
+    from ._core import Queue
+
+__all__ = ["AsyncIterator", "aget", "aput"]
+
+
+class _Bell:
+    """The reader of one event loop: tells the futures whose waits are over."""
+
+    __slots__ = ("__weakref__", "waits")
+
+    def __init__(self) -> None:
+        self.waits = _QueueLoop()
+
+    def __call__(self) -> None:
+        for future in self.waits.take():
+            if not future.done():
+                future.set_result(None)
+
+
+_bells: WeakKeyDictionary[AbstractEventLoop, ref[_Bell]] = WeakKeyDictionary()
+
+
+def _waits_of(loop: AbstractEventLoop) -> _QueueLoop:
+    known = _bells.get(loop)
+    bell = None if known is None else known()
+    # After a fork the child's descriptor is closed.
+    if bell is None or bell.waits.fileno() < 0:
+        bell = _Bell()
+        loop.add_reader(bell.waits.fileno(), bell)
+        _bells[loop] = ref(bell)
+    return bell.waits
+
+
+async def aget(queue: Queue[Any]) -> Any:
+    """Queue.aget()."""
+    loop = get_running_loop()
+    future = loop.create_future()
+    pending = _waits_of(loop).get(queue, future)
+    try:
+        if not pending.ready:
+            await future
+        return pending.finish()
+    finally:
+        pending.cancel()
+
+
+async def aput(queue: Queue[Any], obj: Any) -> None:
+    """Queue.aput()."""
+    loop = get_running_loop()
+    future = loop.create_future()
+    pending = _waits_of(loop).put(queue, future, obj)
+    try:
+        if not pending.ready:
+            await future
+        pending.finish()
+    finally:
+        pending.cancel()
+
+
+class AsyncIterator:
+    """Items until the queue is shut down."""
+
+    __slots__ = ("_queue",)
+
+    def __init__(self, queue: Queue[Any]) -> None:
+        self._queue = queue
+
+    def __aiter__(self) -> AsyncIterator:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await aget(self._queue)
+        except QueueShutDown:
+            raise StopAsyncIteration from None
