@@ -25,11 +25,13 @@ and asks spec() here.  atoll is imported only then.
 from __future__ import annotations
 
 import sys
-from importlib.machinery import ModuleSpec, SourceFileLoader
 
-TYPE_CHECKING = False  # importing typing would cost more than all of atoll
+# importlib.machinery and typing are not imported before they are needed: every
+# new interpreter imports this file.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
 
@@ -149,6 +151,8 @@ def _restore_futures(futures: ModuleType) -> None:
 
 def spec(name: str) -> ModuleSpec:
     """Where the module that stands in for a standard one is; used by atoll-names.pth."""
+    from importlib.machinery import ModuleSpec, SourceFileLoader
+
     found = ModuleSpec(name, SourceFileLoader(name, _FILES[name]), origin=_FILES[name])
     found.has_location = True
     return found
