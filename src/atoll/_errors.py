@@ -122,6 +122,7 @@ class ExecutionFailed(InterpreterError):
             else:
                 text = excinfo.type.__name__ if excinfo.type else excinfo.msg
         super().__init__(text)
+        self.args = (text,)  # OSError's constructor, of ExecutionTimeout, does not
         self.excinfo = excinfo
 
     def __str__(self) -> str:

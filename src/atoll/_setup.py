@@ -157,8 +157,8 @@ def script_code(code: Any) -> CodeType:
     return code  # type: ignore[no-any-return]
 
 
-def join_threads() -> None:
-    """What threading._shutdown() does, but so that Ctrl-C and interrupt() get through.
+def join_threads(seconds: float) -> None:
+    """What threading._shutdown() does, up to a time, and so that Ctrl-C gets through.
 
     CPython calls the real one at the interpreter's end, when there is nothing
     left for it to wait for; calling it twice fails on 3.12.
@@ -168,6 +168,9 @@ def join_threads() -> None:
         return
     while threading._threading_atexits:
         threading._threading_atexits.pop()()
+    from time import monotonic
+
+    deadline = monotonic() + seconds
     own = threading.get_ident()
     while True:
         waiting = [
@@ -178,7 +181,7 @@ def join_threads() -> None:
             and thread is not threading._main_thread
             and not isinstance(thread, threading._DummyThread)
         ]
-        if not waiting:
+        if not waiting or monotonic() >= deadline:
             return
         waiting[0].join(0.05)
         _core._check()

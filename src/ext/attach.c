@@ -324,6 +324,18 @@ ext_attach_drop_kept(atoll_interp *interp, bool all)
     delete_kept(dead);
 }
 
+bool
+ext_attach_is_kept(atoll_interp *interp, PyThreadState *tstate)
+{
+    bool found = false;
+    atoll_mutex_lock(&interp->lock);
+    for (atoll_kept *k = interp->kept; k != NULL && !found; k = k->next) {
+        found = k->tstate == tstate;
+    }
+    atoll_mutex_unlock(&interp->lock);
+    return found;
+}
+
 void
 ext_attach_forget_kept(atoll_interp *interp)
 {

@@ -114,6 +114,10 @@ extern _Atomic(atoll_parker *) ext_attach_main_parker;
 void
 ext_attach_drop_kept(atoll_interp *interp, bool all);
 
+/* Is tstate one that atoll keeps in interp? */
+bool
+ext_attach_is_kept(atoll_interp *interp, PyThreadState *tstate);
+
 /* The interpreter is gone, its states with it: drops the record's list. */
 void
 ext_attach_forget_kept(atoll_interp *interp);

@@ -48,6 +48,8 @@ static struct {
     ext_visit *head;   /* armed visits, in no order */
     int64_t planned;   /* when the helper wakes by itself */
     bool running;      /* the helper thread exists */
+    bool quit;         /* and shall end */
+    pthread_t thread;
     atoll_bell bell;
     bool have_bell;
     atomic_bool signal_came;  /* and nobody has looked yet */
@@ -58,6 +60,8 @@ static int
 deliver(void *arg);
 static int
 deliver_signal(void *arg);
+
+atomic_bool ext_interrupt_exiting;
 
 /* --- marking ---------------------------------------------------------------- */
 
@@ -213,7 +217,11 @@ helper(void *Py_UNUSED(arg))
         (void)pthread_mutex_lock(&timers.lock);
         int64_t next = look_at_timers();
         timers.planned = next;
+        bool quit = timers.quit;
         (void)pthread_mutex_unlock(&timers.lock);
+        if (quit) {
+            return NULL;
+        }
         bool again = atomic_exchange(&timers.signal_retry, false);
         bool came = atomic_load(&timers.signal_came);
         if (again || (came && !signal_sent)) {
@@ -252,15 +260,12 @@ start_helper(void)
             timers.have_bell = true;
             sigset_t all;
             sigset_t before;
-            pthread_t thread;
             (void)sigfillset(&all);
             (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-            err = pthread_create(&thread, NULL, helper, NULL);
+            timers.quit = false;
+            err = pthread_create(&timers.thread, NULL, helper, NULL);
             (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-            if (err == 0) {
-                (void)pthread_detach(thread);
-                timers.running = true;
-            }
+            timers.running = err == 0;
         }
     }
     (void)pthread_mutex_unlock(&timers.lock);
@@ -272,13 +277,39 @@ static int
 need_helper(void)
 {
     if (timers.running) {
-        return 0; /* once true, true until a fork */
+        return 0;
     }
     if (start_helper() < 0) {
         (void)PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
     return 0;
+}
+
+void
+ext_interrupt_before_fork(void)
+{
+    (void)pthread_mutex_lock(&timers.lock);
+    bool running = timers.running;
+    timers.quit = true;
+    (void)pthread_mutex_unlock(&timers.lock);
+    if (running) {
+        atoll_bell_ring(&timers.bell);
+        (void)pthread_join(timers.thread, NULL);
+    }
+    (void)pthread_mutex_lock(&timers.lock);
+    timers.running = false;
+}
+
+void
+ext_interrupt_parent_after_fork(void)
+{
+    bool needed = timers.head != NULL
+                  || atomic_load(&ext_attach_main_inside) >= 0;
+    (void)pthread_mutex_unlock(&timers.lock);
+    if (needed) {
+        (void)start_helper();
+    }
 }
 
 void
@@ -630,6 +661,22 @@ ext_interrupt_call(ext_state *st, atoll_interp *interp, PyObject *exc)
 }
 
 void
+ext_interrupt_seal(ext_visit *visit)
+{
+    if (!visit->run) {
+        return;
+    }
+    atoll_mutex_lock(&visit->interp->lock);
+    visit->interp->run = NULL;
+    visit->deliver = false;
+    bool interrupted = visit->interrupted;
+    atoll_mutex_unlock(&visit->interp->lock);
+    if (interrupted) {
+        (void)PyThreadState_SetAsyncExc(atoll_thread_ident(), NULL);
+    }
+}
+
+void
 ext_interrupt_outcome(ext_visit *visit, PyObject *Py_UNUSED(error),
                       bool *out_interrupted, bool *out_timed_out)
 {
@@ -648,14 +695,16 @@ interrupt_threads(ext_state *st, atoll_interp *interp)
     if (ext_attach_enter(st, interp, 0, &visit) < 0) {
         return -1;
     }
+    /* SystemExit ends a thread without a word; the call that runs, on a kept
+     * state, has been interrupted already. */
     PyThreadState *own = PyThreadState_Get();
-    PyObject *type = ext_error_type(visit.state, EXT_ERR_INTERRUPTED);
+    PyObject *type = PyExc_SystemExit;
     PyObject *idents = PyList_New(0);
     for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
          t != NULL && idents != NULL; t = PyThreadState_Next(t))
     {
-        PyObject *ident = t == own ? NULL
-                                   : PyLong_FromUnsignedLong(t->thread_id);
+        bool skip = t == own || ext_attach_is_kept(interp, t);
+        PyObject *ident = skip ? NULL : PyLong_FromUnsignedLong(t->thread_id);
         if (ident != NULL && PyList_Append(idents, ident) < 0) {
             Py_CLEAR(idents);
         }

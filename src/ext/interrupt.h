@@ -24,7 +24,22 @@ ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds);
 int
 ext_interrupt_arm(ext_visit *visit, double timeout);
 
-/* In the child after fork: the helper thread is not there. */
+/* What is raised in this visit's interpreter from now on is not for its call:
+ * the call is over, only its outcome is left to be told.
+ * Attached: to visit->interp. */
+void
+ext_interrupt_seal(ext_visit *visit);
+
+/* The process is ending: threads that are stopped for that leave silently. */
+extern atomic_bool ext_interrupt_exiting;
+
+/* Around fork.  Before it the helper thread is ended, so that CPython does
+ * not warn of a thread that the program does not know; it is started again
+ * when it is needed. */
+void
+ext_interrupt_before_fork(void);
+void
+ext_interrupt_parent_after_fork(void);
 void
 ext_interrupt_after_fork(void);
 

@@ -28,8 +28,12 @@
 #include "lifecycle.h"
 
 #include "errors.h"
+#include "exit.h"
 #include "module.h"
 #include "transfer.h"
+
+#include "../core/queue.h"
+#include "../core/sync.h"
 
 #include <string.h>
 #include <time.h>
@@ -314,10 +318,40 @@ lock_creation(void)
     }
 }
 
+/* Main's atexit callback must be there when the process ends.  Attached:
+ * anywhere.  Fails: -1 with an exception. */
+static int
+load_in_main(ext_state *st)
+{
+    PyInterpreterState *handle = PyInterpreterState_Main();
+    int64_t id = PyInterpreterState_GetID(handle);
+    atoll_interp *interp = NULL;
+    ext_visit visit;
+    if (st->self->id == id) {
+        return 0;
+    }
+    if (atoll_registry_adopt(id, handle, &interp) != ATOLL_OK) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    int result = 0;
+    if (interp->ext == NULL) {
+        result = ext_attach_enter(st, interp, 0, &visit);
+        if (result == 0) {
+            ext_attach_leave(&visit);
+        }
+    }
+    atoll_interp_release(interp);
+    return result;
+}
+
 int
 ext_lifecycle_create(ext_state *st, PyObject *config, PyObject *snapshot,
                      atoll_interp **out_interp)
 {
+    if (load_in_main(st) < 0) {
+        return -1;
+    }
     if (EXT_COMPAT_CREATE_SERIALLY) {
         lock_creation();
     }
@@ -482,28 +516,19 @@ ext_lifecycle_list(ext_state *Py_UNUSED(st), atoll_interp ***out_list,
 
 /* --- ending ------------------------------------------------------------- */
 
-/* Calls module.name().  Fails: -1, exception set. */
+/* Calls module.name([arg]).  Fails: -1, exception set. */
 static int
-call_function(const char *module, const char *name)
+call_function(const char *module, const char *name, PyObject *arg)
 {
     PyObject *func = ext_state_python(module, name);
-    PyObject *got = func == NULL ? NULL : PyObject_CallNoArgs(func);
+    PyObject *got = NULL;
+    if (func != NULL) {
+        got = arg == NULL ? PyObject_CallNoArgs(func)
+                          : PyObject_CallOneArg(func, arg);
+    }
     Py_XDECREF(func);
     Py_XDECREF(got);
     return got == NULL ? -1 : 0;
-}
-
-/* Is tstate one that atoll keeps in interp? */
-static bool
-is_kept(atoll_interp *interp, PyThreadState *tstate)
-{
-    bool found = false;
-    atoll_mutex_lock(&interp->lock);
-    for (atoll_kept *k = interp->kept; k != NULL && !found; k = k->next) {
-        found = k->tstate == tstate;
-    }
-    atoll_mutex_unlock(&interp->lock);
-    return found;
 }
 
 /* The idents of threads with states in interp that are not atoll's, as a list
@@ -520,7 +545,7 @@ list_foreign(atoll_interp *interp)
     for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
          t != NULL; t = PyThreadState_Next(t))
     {
-        if (t == own || is_kept(interp, t)) {
+        if (t == own || ext_attach_is_kept(interp, t)) {
             continue;
         }
         PyObject *ident = PyLong_FromUnsignedLong(t->thread_id);
@@ -603,9 +628,25 @@ copy_text(PyObject *text)
     return copy;
 }
 
+/* Step 3.  Fails: -1 with an exception. */
+static int
+join_threads(int64_t deadline)
+{
+    double seconds = deadline == ATOLL_FOREVER
+                         ? Py_HUGE_VAL
+                         : (double)(deadline - atoll_now()) / 1e9;
+    PyObject *arg = PyFloat_FromDouble(seconds);
+    if (arg == NULL) {
+        return -1;
+    }
+    int result = call_function("atoll._setup", "join_threads", arg);
+    Py_DECREF(arg);
+    return result;
+}
+
 /* Steps 2 to 6.  Attached: to interp.  False: *out says why. */
 static bool
-wind_down(ext_visit *visit, failure *out)
+wind_down(ext_visit *visit, int64_t deadline, failure *out)
 {
     atoll_interp *interp = visit->interp;
     PyObject *text = describe_unjoinable(interp, false);
@@ -615,7 +656,7 @@ wind_down(ext_visit *visit, failure *out)
         return false;
     }
     Py_DECREF(text);
-    if (call_function("atoll._setup", "join_threads") < 0) {
+    if (join_threads(deadline) < 0) {
         if (visit->outer_error != NULL) {
             PyErr_Clear();
             out->interrupted = true;
@@ -623,8 +664,19 @@ wind_down(ext_visit *visit, failure *out)
         }
         PyErr_WriteUnraisable(NULL);
     }
+    text = describe_unjoinable(interp, true);
+    if (text == NULL || PyUnicode_GET_LENGTH(text) > 0) {
+        Py_XDECREF(text);
+        text = settle_threads(interp);
+    }
+    if (text == NULL || PyUnicode_GET_LENGTH(text) > 0) {
+        out->text = copy_text(text);
+        Py_XDECREF(text);
+        return false;
+    }
+    Py_DECREF(text);
     out->half = true;
-    if (call_function("atexit", "_run_exitfuncs") < 0) {
+    if (call_function("atexit", "_run_exitfuncs", NULL) < 0) {
         PyErr_WriteUnraisable(NULL);
     }
     text = settle_threads(interp);
@@ -636,6 +688,15 @@ wind_down(ext_visit *visit, failure *out)
     Py_DECREF(text);
     ext_attach_drop_kept(interp, true);
     return true;
+}
+
+/* The interpreter has ended: its locks and its items are told. */
+static void
+tell_ended(atoll_interp *interp)
+{
+    atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
+    atoll_sync_owner_died(interp->id);
+    atoll_queue_sender_died(interp->id);
 }
 
 /* Attached: to interp by visit; to the outer one afterwards. */
@@ -656,12 +717,12 @@ end_interpreter(ext_visit *visit)
     Py_EndInterpreter(PyThreadState_Get());
     ext_attach_leave_ended(visit);
     ext_attach_forget_kept(interp);
-    atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
+    tell_ended(interp);
 }
 
 /* Life is CLOSING, by the caller. */
 static int
-close_marked(ext_state *st, atoll_interp *interp)
+close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
 {
     ext_visit visit;
     failure why = {0};
@@ -669,7 +730,7 @@ close_marked(ext_state *st, atoll_interp *interp)
         atoll_interp_cancel_close(interp);
         return -1;
     }
-    if (wind_down(&visit, &why)) {
+    if (wind_down(&visit, deadline, &why)) {
         end_interpreter(&visit);
         return 0;
     }
@@ -715,6 +776,12 @@ check_closable(ext_state *st, atoll_interp *interp)
 int
 ext_lifecycle_close(ext_state *st, atoll_interp *interp)
 {
+    return ext_lifecycle_close_by(st, interp, ATOLL_FOREVER);
+}
+
+int
+ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline)
+{
     if (check_closable(st, interp) < 0) {
         return -1;
     }
@@ -759,7 +826,7 @@ ext_lifecycle_close(ext_state *st, atoll_interp *interp)
                          (long long)interp->id);
         return -1;
     }
-    return close_marked(st, interp);
+    return close_marked(st, interp, deadline);
 }
 
 /* --- the reaper --------------------------------------------------------- */
@@ -833,6 +900,16 @@ ext_lifecycle_drop_handle(atoll_interp *interp)
     }
 }
 
+void
+ext_lifecycle_after_fork(void)
+{
+    (void)pthread_mutex_init(&reaper.lock, NULL);
+    (void)pthread_mutex_init(&create_lock, NULL);
+    reaper.head = NULL; /* they do not exist here */
+    atomic_store(&reaper.any, false);
+    atomic_store(&reaper.asked, false);
+}
+
 static atoll_interp *
 take_from_reaper(ext_state *st)
 {
@@ -868,7 +945,7 @@ ext_lifecycle_reap(ext_state *st)
         status = atoll_interp_wait_visits(interp, 0,
                                           atoll_now() + GRACE_NS);
         Py_END_ALLOW_THREADS
-        if (status == ATOLL_OK && close_marked(st, interp) < 0) {
+        if (status == ATOLL_OK && close_marked(st, interp, ATOLL_FOREVER) < 0) {
             PyErr_WriteUnraisable(NULL);
         }
         atoll_interp_release(interp);
@@ -885,7 +962,8 @@ on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
     ext_state *st = ext_state_of_module(module);
     atoll_interp *interp = st->self;
     if (PyInterpreterState_Get() == PyInterpreterState_Main()) {
-        Py_RETURN_NONE; /* see exit.c */
+        ext_exit_main(st);
+        Py_RETURN_NONE;
     }
     if (atoll_interp_begin_close(interp, true) != ATOLL_OK) {
         Py_RETURN_NONE; /* atoll closes it: close_marked does the rest */
@@ -895,7 +973,7 @@ on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
     Py_END_ALLOW_THREADS
     ext_attach_drop_kept(interp, true);
     ext_attach_forget_kept(interp); /* the ender's own goes with the rest */
-    atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
+    tell_ended(interp);
     Py_RETURN_NONE;
 }
 
@@ -907,6 +985,9 @@ static PyMethodDef on_exit_def = {
 static int
 lifecycle_exec(PyObject *module, ext_state *st)
 {
+    if (ext_exit_watch_forks() < 0) {
+        return -1;
+    }
     ext_attach_setup = set_up;
     atoll_registry_on_last_hold = on_last_hold;
     PyObject *callback = PyCFunction_New(&on_exit_def, module);

@@ -38,6 +38,16 @@ ext_lifecycle_list(ext_state *st, atoll_interp ***out_list,
 int
 ext_lifecycle_close(ext_state *st, atoll_interp *interp);
 
+/* The same, but its threads are waited for no longer than until deadline;
+ * an interpreter that is closing already is taken on where it stands. */
+int
+ext_lifecycle_close_by(ext_state *st, atoll_interp *interp,
+                       int64_t deadline);
+
+/* In the child after fork: nothing waits to be ended. */
+void
+ext_lifecycle_after_fork(void);
+
 /* A handle went away: the last one of an interpreter of atoll's closes it, at
  * the next safe moment.  Any thread with a thread state. */
 void

@@ -99,6 +99,7 @@ take_failure(ext_visit *visit, outcome *out, outcome_kind kind)
     out->kind = kind;
     atoll_frame_reset(&out->value);
     ext_interrupt_outcome(visit, error, &out->interrupted, &out->timed_out);
+    ext_interrupt_seal(visit);
     if (st == NULL || error == NULL) {
         Py_XDECREF(error);
         return;
@@ -171,6 +172,12 @@ raise_failure(ext_state *st, outcome *out)
     if (out->kind == OUTCOME_UNSHARED && cause != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(cause), cause);
         Py_DECREF(cause);
+        return NULL;
+    }
+    if (out->interrupted && atomic_load(&ext_interrupt_exiting)) {
+        /* A daemon thread, at the end of the process: as Python does. */
+        Py_XDECREF(cause);
+        PyErr_SetNone(PyExc_SystemExit);
         return NULL;
     }
     ext_error_id id = out->timed_out     ? EXT_ERR_EXECUTION_TIMEOUT

@@ -1,0 +1,17 @@
+/* The end of the process, and fork. */
+#ifndef ATOLL_EXT_EXIT_H
+#define ATOLL_EXT_EXIT_H
+
+#include "state.h"
+
+/* The main interpreter's atexit callback: ends every interpreter that atoll
+ * made, and takes those that will not end off CPython's list.
+ * Attached: to the main interpreter. */
+void
+ext_exit_main(ext_state *st);
+
+/* Registers the fork handlers, once.  Attached: anywhere. */
+int
+ext_exit_watch_forks(void);
+
+#endif
