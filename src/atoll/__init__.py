@@ -26,6 +26,7 @@ _LAZY = {
     "InterpreterConfig": "_config",
     "prewarm": "_prewarm",
     "Queue": "_core",
+    "SharedBuffer": "_core",
     "create_queue": "_core",
     "wait": "_core",
     "QueueItemError": "_queues",
