@@ -51,6 +51,12 @@ atoll_free(void *ptr)
     free(ptr);
 }
 
+bool
+atoll_allocation_fails(void)
+{
+    return must_fail();
+}
+
 uint64_t
 atoll_fail_allocation(uint64_t n, bool sticky)
 {

@@ -56,6 +56,10 @@ void *
 atoll_realloc(void *ptr, size_t size) ATOLL_MUST_CHECK;
 void
 atoll_free(void *ptr);
+/* For memory that is kept and handed out again without malloc: must this
+ * request fail, too? */
+bool
+atoll_allocation_fails(void);
 
 /* Fault injection, for tests only: the n-th allocation from now fails
  * (1: the next one; 0: none), once or, with sticky, from then on.  Process

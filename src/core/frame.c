@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "frame_spare.h"
+
 void
 atoll_frame_init(atoll_frame *frame)
 {
@@ -33,7 +35,7 @@ atoll_frame_fini(atoll_frame *frame)
 {
     atoll_frame_reset(frame);
     if (frame->data != frame->inline_data) {
-        atoll_free(frame->data);
+        atoll_spare_give_buffer(frame->data, frame->cap);
     }
     if (frame->refs != frame->inline_refs) {
         atoll_free(frame->refs);
@@ -47,7 +49,7 @@ atoll_frame_fini(atoll_frame *frame)
 atoll_frame *
 atoll_frame_new(void)
 {
-    atoll_frame *frame = atoll_malloc(sizeof(*frame));
+    atoll_frame *frame = atoll_spare_take_frame();
     if (frame != NULL) {
         atoll_frame_init(frame);
     }
@@ -65,7 +67,7 @@ atoll_frame_release(atoll_frame *frame)
 {
     if (atoll_ref_release(&frame->count)) {
         atoll_frame_fini(frame);
-        atoll_free(frame);
+        atoll_spare_give_frame(frame);
     }
 }
 
@@ -114,7 +116,8 @@ atoll_frame_grow(atoll_frame *frame, size_t more)
         cap = want;
     }
     bool is_inline = frame->data == frame->inline_data;
-    uint8_t *data = atoll_realloc(is_inline ? NULL : frame->data, cap);
+    uint8_t *data = is_inline ? atoll_spare_take_buffer(cap, &cap)
+                              : atoll_realloc(frame->data, cap);
     if (data == NULL) {
         return ATOLL_E_NOMEM;
     }
