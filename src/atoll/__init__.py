@@ -12,19 +12,24 @@ Importing atoll starts no thread.  Parts that not every program needs are
 loaded when they are first used.
 """
 
-from __future__ import annotations
+import sys
 
 from ._core import Interpreter, __version__, get_current, get_main, is_shareable, list_all
-from ._install import install, uninstall
 
+# This file, _setup and _stdio are loaded in every new interpreter: they do
+# without `from __future__ import annotations`, which would load a module.
 TYPE_CHECKING = False  # importing typing would cost more than all of atoll
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._install import install, uninstall
+
 #: Public names that are loaded at their first use: name -> module.
 _LAZY = {
     "InterpreterConfig": "_config",
+    "install": "_install",
     "prewarm": "_prewarm",
+    "uninstall": "_install",
     "Queue": "_core",
     "SharedBuffer": "_core",
     "create_queue": "_core",
@@ -55,10 +60,8 @@ __all__ = [
     "create",
     "get_current",
     "get_main",
-    "install",
     "is_shareable",
     "list_all",
-    "uninstall",
     *_LAZY,
 ]
 
@@ -66,7 +69,7 @@ __all__ = [
 def create(
     *,
     name: str | None = None,
-    config: Any = "isolated",
+    config: "Any" = "isolated",
     stdio: str = "creator",
 ) -> Interpreter:
     """Return a new idle interpreter.
@@ -91,13 +94,12 @@ def create(
     return interp
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'atoll' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{module}"), name)
+    __import__(f"atoll.{module}")
+    value = getattr(sys.modules[f"atoll.{module}"], name)
     globals()[name] = value
     return value
 

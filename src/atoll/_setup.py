@@ -5,8 +5,6 @@ of creation: ``snapshot()`` is taken in the creator, ``apply()`` runs in the
 new one.
 """
 
-from __future__ import annotations
-
 import sys
 
 from . import _core
@@ -18,10 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: prewarm() puts a function here: config -> a ready interpreter, or None.
-take_spare: Callable[[Any], _core.Interpreter | None] | None = None
+take_spare: "Callable[[Any], _core.Interpreter | None] | None" = None
 
 
-def _filters() -> list[tuple[Any, ...]]:
+def _filters() -> "list[tuple[Any, ...]]":
     """The warning filters, categories by name: a class would cost more to send."""
     import _warnings
 
@@ -33,7 +31,7 @@ def _filters() -> list[tuple[Any, ...]]:
     return found
 
 
-def _rebuild_filters(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def _rebuild_filters(found: "list[tuple[Any, ...]]") -> "list[tuple[Any, ...]]":
     import builtins
 
     filters = []
@@ -52,9 +50,9 @@ def _rebuild_filters(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return filters
 
 
-def snapshot(stdio: str, warm: bool = False) -> tuple[list[str], dict[str, Any]]:
+def snapshot(stdio: str, warm: bool = False) -> "tuple[list[str], dict[str, Any]]":
     """(sys.path, what else a new interpreter takes over)."""
-    rest: dict[str, Any] = {"filters": _filters()}
+    rest: "dict[str, Any]" = {"filters": _filters()}
     if stdio == "creator":
         rest["creator"] = _core.get_current().id
     if warm:
@@ -68,7 +66,7 @@ def snapshot(stdio: str, warm: bool = False) -> tuple[list[str], dict[str, Any]]
     return sys.path, rest
 
 
-def apply(rest: dict[str, Any]) -> None:
+def apply(rest: "dict[str, Any]") -> None:
     """Take over what snapshot() recorded."""
     import _warnings
 
@@ -108,7 +106,7 @@ def _filters_mutated() -> None:
         _warnings._release_lock()  # type: ignore[attr-defined]
 
 
-def create(config: Any, stdio: str) -> _core.Interpreter:
+def create(config: "Any", stdio: str) -> _core.Interpreter:
     """A new interpreter, or a spare one (see prewarm)."""
     if take_spare is not None:
         spare = take_spare(config)
@@ -118,7 +116,7 @@ def create(config: Any, stdio: str) -> _core.Interpreter:
     return _core._create(raw_config(config), snapshot(stdio), False)
 
 
-def raw_config(config: Any) -> Any:
+def raw_config(config: "Any") -> "Any":
     """What the C code takes for a public config."""
     if config == "isolated" and sys.version_info >= (3, 13):
         return "isolated"
@@ -140,7 +138,7 @@ def dedent(text: str) -> str:
     return "".join(line[cut:] if line.startswith(margin) else line for line in lines)
 
 
-def script_code(code: Any) -> CodeType:
+def script_code(code: "Any") -> "CodeType":
     """The code object that exec() runs; ValueError if it is no script."""
     import types
 
@@ -206,5 +204,5 @@ def describe_threads(idents: list[int], joined: bool) -> str:
     return ", ".join(names) + (" still runs in it" if len(names) == 1 else " still run in it") if names else ""
 
 
-def _is_starting(threading: Any) -> bool:
+def _is_starting(threading: "Any") -> bool:
     return threading is not None and bool(threading._limbo)

@@ -5,8 +5,6 @@ thread, until the line is finished, flush() is called, or the call that wrote
 it ends.  So lines of several threads are never mixed.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import sys
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 #: (thread, 1 or 2) -> text without a newline.  C looks at its size.
 _pending: dict[tuple[int, int], str] = {}
-_streams: dict[int, CreatorStream] = {}
+_streams: "dict[int, CreatorStream]" = {}
 
 
 class CreatorStream(io.TextIOBase):
@@ -36,7 +34,7 @@ class CreatorStream(io.TextIOBase):
     def __repr__(self) -> str:
         return f"<atoll stream {self.name} of interpreter {self._creator}>"
 
-    def _do(self, method: str, text: str | None) -> Any:
+    def _do(self, method: str, text: str | None) -> "Any":
         result = _core._stream(self._creator, self._which, method, text)
         if result is not NotImplemented:
             return result
@@ -98,7 +96,7 @@ class CreatorStream(io.TextIOBase):
             self._do("write", before + text if before else text)
         return len(text)
 
-    def writelines(self, lines: Iterable[str], /) -> None:  # type: ignore[override]
+    def writelines(self, lines: "Iterable[str]", /) -> None:  # type: ignore[override]
         self.write("".join(lines))
 
     def flush(self) -> None:
@@ -125,7 +123,7 @@ class _Bytes(io.BufferedIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: Any, /) -> int:
+    def write(self, data: "Any", /) -> int:
         raw = bytes(data)
         self._text.write(raw.decode("utf-8", "backslashreplace"))
         return len(raw)

@@ -299,7 +299,8 @@ atoll_interp_begin_close(atoll_interp *interp, bool force)
 {
     atoll_status status = ATOLL_OK;
     atoll_mutex_lock(&interp->lock);
-    if (interp->life != ATOLL_LIFE_OPEN) {
+    bool again = interp->life == ATOLL_LIFE_CLOSING && interp->half_ended;
+    if (interp->life != ATOLL_LIFE_OPEN && !again) {
         status = ATOLL_E_CLOSED;
     }
     else if (interp->running && !force) {
@@ -307,6 +308,7 @@ atoll_interp_begin_close(atoll_interp *interp, bool force)
     }
     else {
         interp->life = ATOLL_LIFE_CLOSING;
+        interp->half_ended = false;
     }
     atoll_mutex_unlock(&interp->lock);
     return status;

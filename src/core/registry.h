@@ -69,6 +69,8 @@ typedef struct atoll_interp {
     atoll_cond changed;   /* signalled when visits or holds or life change */
     atoll_life life;      /* [lock] */
     bool owned;           /* made by atoll: the last handle closes it */
+    bool half_ended;      /* its end failed half-way: closing, but close may
+                           * be tried again [lock] */
     bool spare;           /* prewarmed, not yet given out [lock] */
     uint32_t visits;      /* [lock] */
     uint32_t handles;     /* Interpreter objects anywhere [lock] */

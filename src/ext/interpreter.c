@@ -22,6 +22,8 @@ typedef struct InterpreterObject {
     atoll_interp *interp; /* owns a reference and a handle count */
     PyObject *weakrefs;
     bool stdlib_ref; /* holds one of _interpreters' references */
+    bool inside;     /* a handle to the interpreter that it lives in: it is
+                      * no reason to keep it open, so it is not counted */
 } InterpreterObject;
 
 typedef struct interpreter_part {
@@ -99,7 +101,13 @@ make_handle(ext_state *st, atoll_interp *interp)
     if (made == NULL) {
         goto done;
     }
-    count_handle(interp);
+    made->inside = interp == st->self;
+    if (made->inside) {
+        atoll_interp_acquire(interp);
+    }
+    else {
+        count_handle(interp);
+    }
     made->interp = interp;
     self = (PyObject *)made;
     if (ext_compat_stdlib_counts(interp->handle, interp->owned)) {
@@ -169,7 +177,10 @@ Interpreter_dealloc(PyObject *op)
         }
         PyErr_SetRaisedException(error);
     }
-    if (interp != NULL) {
+    if (interp != NULL && self->inside) {
+        atoll_interp_release(interp);
+    }
+    else if (interp != NULL) {
         ext_lifecycle_drop_handle(interp);
     }
     type->tp_free(op);

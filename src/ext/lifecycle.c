@@ -30,6 +30,7 @@
 #include "errors.h"
 #include "exit.h"
 #include "module.h"
+#include "run.h"
 #include "transfer.h"
 
 #include "../core/queue.h"
@@ -40,6 +41,8 @@
 
 /* How long a thread that has left Python may take to delete its state. */
 #define GRACE_NS 2000000000LL
+/* How long the threads of one that nobody refers to any more are joined. */
+#define REAP_NS 100000000LL
 
 typedef struct reap_entry {
     struct reap_entry *next;
@@ -720,6 +723,43 @@ end_interpreter(ext_visit *visit)
     tell_ended(interp);
 }
 
+/* It refuses work, but close() may be tried again. */
+static void
+set_half_ended(atoll_interp *interp)
+{
+    atoll_mutex_lock(&interp->lock);
+    interp->life = ATOLL_LIFE_CLOSING;
+    interp->half_ended = true;
+    atoll_mutex_unlock(&interp->lock);
+}
+
+/* Waits for the visits of other threads, which are short.  Fails: -1 with an
+ * exception (Ctrl-C, or it took too long). */
+static int
+wait_for_visits(ext_state *st, atoll_interp *interp)
+{
+    int64_t deadline = atoll_now() + 5 * GRACE_NS;
+    for (;;) {
+        atoll_status status;
+        Py_BEGIN_ALLOW_THREADS
+        status = atoll_interp_wait_visits(interp, 0,
+                                          atoll_now() + 50000000);
+        Py_END_ALLOW_THREADS
+        if (status == ATOLL_OK) {
+            return 0;
+        }
+        if (ext_run_check(st) < 0) {
+            return -1;
+        }
+        if (atoll_now() > deadline) {
+            ext_error_format(st, EXT_ERR_INTERPRETER,
+                             "interpreter %lld is in use by another thread",
+                             (long long)interp->id);
+            return -1;
+        }
+    }
+}
+
 /* Life is CLOSING, by the caller. */
 static int
 close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
@@ -737,7 +777,10 @@ close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
     PyObject *outer_error = visit.outer_error;
     visit.outer_error = NULL;
     ext_attach_leave(&visit);
-    if (!why.half) {
+    if (why.half) {
+        set_half_ended(interp);
+    }
+    else {
         atoll_interp_cancel_close(interp);
     }
     if (why.interrupted) {
@@ -816,14 +859,8 @@ ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline)
     if (held) {
         return 0;
     }
-    Py_BEGIN_ALLOW_THREADS
-    status = atoll_interp_wait_visits(interp, 0, atoll_now() + 5 * GRACE_NS);
-    Py_END_ALLOW_THREADS
-    if (status != ATOLL_OK) {
+    if (wait_for_visits(st, interp) < 0) {
         atoll_interp_cancel_close(interp);
-        ext_error_format(st, EXT_ERR_INTERPRETER,
-                         "interpreter %lld is in use by another thread",
-                         (long long)interp->id);
         return -1;
     }
     return close_marked(st, interp, deadline);
@@ -939,14 +976,15 @@ ext_lifecycle_reap(ext_state *st)
         if (interp == NULL) {
             break;
         }
-        atoll_status status;
+        /* Nobody waits for this end: what cannot be ended soon (a thread
+         * runs in it) stays as it is, unlisted, until the process ends. */
+        int64_t deadline = atoll_now() + REAP_NS;
         atoll_interp_set_life(interp, ATOLL_LIFE_CLOSING);
-        Py_BEGIN_ALLOW_THREADS
-        status = atoll_interp_wait_visits(interp, 0,
-                                          atoll_now() + GRACE_NS);
-        Py_END_ALLOW_THREADS
-        if (status == ATOLL_OK && close_marked(st, interp, ATOLL_FOREVER) < 0) {
-            PyErr_WriteUnraisable(NULL);
+        if (wait_for_visits(st, interp) < 0
+            || close_marked(st, interp, deadline) < 0)
+        {
+            PyErr_Clear();
+            set_half_ended(interp);
         }
         atoll_interp_release(interp);
     }
