@@ -86,9 +86,9 @@ def create(
     """
     if stdio != "creator" and stdio != "process":
         raise ValueError(f"stdio must be 'creator' or 'process', not {stdio!r}")
-    from . import _setup
+    from . import _make
 
-    interp = _setup.create(config, stdio)
+    interp = _make.create(config, stdio)
     if name is not None:
         interp.name = name
     return interp

@@ -7,7 +7,7 @@ from collections import deque
 from types import TracebackType
 from typing import Any
 
-from . import _core, _setup
+from . import _core, _make
 from ._config import InterpreterConfig, parse
 
 __all__ = ["Prewarmed", "prewarm"]
@@ -45,7 +45,7 @@ def _refill() -> None:
                 _thread = None
                 return
         try:
-            spare = _core._create(_setup.raw_config(config), _setup.snapshot("process"), True)
+            spare = _core._create(_make.raw_config(config), _make.snapshot("process"), True)
             _core._warm(spare)
         except BaseException:
             with _wanted:
@@ -86,7 +86,7 @@ class Prewarmed:
         self._config = config
         with _wanted:
             _handles[id(self)] = config, count
-            _setup.take_spare = _take
+            _make.take_spare = _take
             _start_thread()
             _wanted.notify_all()
 
@@ -114,7 +114,7 @@ class Prewarmed:
             while len(spares) > wanted:
                 surplus.append(spares.pop())
             if not _handles:
-                _setup.take_spare = None
+                _make.take_spare = None
             _wanted.notify_all()
         for spare in surplus:
             spare.close()

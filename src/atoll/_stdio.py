@@ -63,7 +63,9 @@ class CreatorStream(io.TextIOBase):
 
     @property
     def buffer(self) -> io.BufferedIOBase:
-        return _Bytes(self)
+        from ._stdio_bytes import Bytes
+
+        return Bytes(self)
 
     def writable(self) -> bool:
         return True
@@ -112,30 +114,6 @@ class CreatorStream(io.TextIOBase):
 
     def close(self) -> None:
         """As the process's own streams, it is not closed by a close()."""
-
-
-class _Bytes(io.BufferedIOBase):
-    """The ``buffer`` of a stream: bytes are decoded and written as text."""
-
-    def __init__(self, text: CreatorStream) -> None:
-        self._text = text
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: "Any", /) -> int:
-        raw = bytes(data)
-        self._text.write(raw.decode("utf-8", "backslashreplace"))
-        return len(raw)
-
-    def flush(self) -> None:
-        self._text.flush()
-
-    def fileno(self) -> int:
-        return self._text.fileno()
-
-    def isatty(self) -> bool:
-        return self._text.isatty()
 
 
 def flush_thread() -> None:

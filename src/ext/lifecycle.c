@@ -577,7 +577,7 @@ describe_unjoinable(atoll_interp *interp, bool joined)
     }
     else {
         PyObject *describe
-            = ext_state_python("atoll._setup", "describe_threads");
+            = ext_state_python("atoll._make", "describe_threads");
         if (describe != NULL) {
             text = PyObject_CallFunction(describe, "Oi", foreign,
                                          (int)joined);
@@ -642,7 +642,7 @@ join_threads(int64_t deadline)
     if (arg == NULL) {
         return -1;
     }
-    int result = call_function("atoll._setup", "join_threads", arg);
+    int result = call_function("atoll._make", "join_threads", arg);
     Py_DECREF(arg);
     return result;
 }

@@ -332,7 +332,7 @@ get_main_dict(ext_state *st)
 static PyObject *
 dedent_text(PyObject *text)
 {
-    PyObject *dedent = ext_state_python("atoll._setup", "dedent");
+    PyObject *dedent = ext_state_python("atoll._make", "dedent");
     if (dedent == NULL) {
         return NULL;
     }
@@ -453,7 +453,7 @@ prepare_code(PyObject *code)
                                           : PyUnicode_FromObject(code);
     }
     if (PyFunction_Check(code)) {
-        PyObject *check = ext_state_python("atoll._setup", "script_code");
+        PyObject *check = ext_state_python("atoll._make", "script_code");
         PyObject *inner
             = check == NULL ? NULL : PyObject_CallOneArg(check, code);
         Py_XDECREF(check);
@@ -466,7 +466,7 @@ prepare_code(PyObject *code)
         return bytes;
     }
     if (PyCode_Check(code)) {
-        PyObject *check = ext_state_python("atoll._setup", "script_code");
+        PyObject *check = ext_state_python("atoll._make", "script_code");
         PyObject *inner
             = check == NULL ? NULL : PyObject_CallOneArg(check, code);
         Py_XDECREF(check);

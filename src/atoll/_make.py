@@ -1,0 +1,149 @@
+"""What C asks of Python around the life of an interpreter.
+
+A new interpreter gets, at its first visit, what its creator had at the moment
+of creation: ``snapshot()`` is taken in the creator, ``_setup.apply()`` runs
+in the new one.
+"""
+
+import sys
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+    from typing import Any
+
+#: prewarm() puts a function here: config -> a ready interpreter, or None.
+take_spare: "Callable[[Any], _core.Interpreter | None] | None" = None
+
+
+def _filters() -> "list[tuple[Any, ...]]":
+    """The warning filters, categories by name: a class would cost more to send."""
+    import _warnings
+
+    found = []
+    for action, message, category, module, line in _warnings.filters:
+        where = category.__module__, category.__qualname__
+        if where[0] != "__main__":  # no import would find it there
+            found.append((action, message, where, module, line))
+    return found
+
+
+def snapshot(stdio: str, warm: bool = False) -> "tuple[list[str], dict[str, Any]]":
+    """(sys.path, what else a new interpreter takes over)."""
+    rest: "dict[str, Any]" = {"filters": _filters()}
+    if stdio == "creator":
+        rest["creator"] = _core.get_current().id
+    if warm:
+        import os
+
+        rest["argv"] = list(sys.argv)
+        rest["environ"] = dict(os.environ._data)  # type: ignore[attr-defined]
+    install = sys.modules.get("atoll._install")
+    if install is not None and install.installed:
+        rest["install"] = True
+    return sys.path, rest
+
+
+def create(config: "Any", stdio: str) -> _core.Interpreter:
+    """A new interpreter, or a spare one (see prewarm)."""
+    if take_spare is not None:
+        spare = take_spare(config)
+        if spare is not None:
+            _core._give_out(spare, snapshot(stdio, warm=True))
+            return spare
+    return _core._create(raw_config(config), snapshot(stdio), False)
+
+
+def raw_config(config: "Any") -> "Any":
+    """What the C code takes for a public config."""
+    if config == "isolated" and sys.version_info >= (3, 13):
+        return "isolated"
+    from ._config import to_raw
+
+    return to_raw(config)
+
+
+def dedent(text: str) -> str:
+    """Remove the first non-blank line's margin from every line that has it."""
+    lines = text.splitlines(keepends=True)
+    margin = ""
+    for line in lines:
+        body = line.lstrip(" \t\f")
+        if body.strip():
+            margin = line[: len(line) - len(body)]
+            break
+    cut = len(margin)
+    return "".join(line[cut:] if line.startswith(margin) else line for line in lines)
+
+
+def script_code(code: "Any") -> "CodeType":
+    """The code object that exec() runs; ValueError if it is no script."""
+    import types
+
+    if isinstance(code, types.FunctionType):
+        if code.__defaults__ or code.__kwdefaults__:
+            raise ValueError("exec() takes a function without arguments")
+        code = code.__code__
+    if code.co_argcount or code.co_kwonlyargcount or code.co_flags & 0x0C:
+        raise ValueError("exec() takes code without arguments; use call()")
+    if code.co_freevars:
+        raise ValueError("exec() takes a function that is no closure; use call()")
+    if code.co_flags & 0x2A0:
+        raise ValueError("exec() takes no generator and no coroutine function")
+    return code  # type: ignore[no-any-return]
+
+
+def join_threads(seconds: float) -> None:
+    """What threading._shutdown() does, up to a time, and so that Ctrl-C gets through.
+
+    CPython calls the real one at the interpreter's end, when there is nothing
+    left for it to wait for; calling it twice fails on 3.12.
+    """
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return
+    while threading._threading_atexits:
+        threading._threading_atexits.pop()()
+    from time import monotonic
+
+    deadline = monotonic() + seconds
+    own = threading.get_ident()
+    while True:
+        waiting = [
+            thread
+            for thread in threading.enumerate()
+            if not thread.daemon
+            and thread.ident != own
+            and thread is not threading._main_thread
+            and not isinstance(thread, threading._DummyThread)
+        ]
+        if not waiting or monotonic() >= deadline:
+            return
+        waiting[0].join(0.05)
+        _core._check()
+
+
+def describe_threads(idents: list[int], joined: bool) -> str:
+    """Text about those of the threads that threading._shutdown will not join.
+
+    joined: it has joined already, so all of them count.
+    """
+    threading = sys.modules.get("threading")
+    names = []
+    for ident in idents:
+        thread = None if threading is None else threading._active.get(ident)
+        if thread is None or isinstance(thread, threading._DummyThread):
+            if joined or not _is_starting(threading):
+                names.append(f"a thread that threading does not know ({ident:#x})")
+        elif thread.daemon:
+            names.append(f"daemon thread {thread.name!r}")
+        elif joined:
+            names.append(f"thread {thread.name!r}")
+    return ", ".join(names) + (" still runs in it" if len(names) == 1 else " still run in it") if names else ""
+
+
+def _is_starting(threading: "Any") -> bool:
+    return threading is not None and bool(threading._limbo)
