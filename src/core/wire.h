@@ -68,8 +68,9 @@ typedef enum atoll_tag {
     ATOLL_TAG_REDUCE, /* V callable, V args; then parts (atoll_part) */
     ATOLL_TAG_NEWOBJ, /* V class, V args for __new__; then parts */
     ATOLL_TAG_NEWOBJ_EX, /* V class, V args, V kwargs; then parts */
-    ATOLL_TAG_EXCEPTION, /* group size + 1 or 0, V class, [V message]; then 8
-                            V: see decode_build.c */
+    ATOLL_TAG_EXCEPTION, /* group size + 1 or 0, V class, [V message]; then
+                            REPLACED or 0 as a part; then [V members of the
+                            group] and the V of transfer_impl.h */
     ATOLL_TAG_REPLACED, /* memo number: the value just built was built inside
                            itself already; that one is meant */
     ATOLL_TAG_NO_ARGS, /* a call's arguments, none */
@@ -77,15 +78,15 @@ typedef enum atoll_tag {
     ATOLL_TAG_COUNT,
 } atoll_tag;
 
-/* What follows the making of an object: a byte of these bits.  REPLACED
- * stands alone and is followed by a memo number. */
+/* What follows the making of an object: a byte of these bits, and what they
+ * announce in this order.  REPLACED stands alone. */
 typedef enum atoll_part {
     ATOLL_PART_REPLACED = 1, /* memo number: as ATOLL_TAG_REPLACED */
     ATOLL_PART_ITEMS = 2,    /* V... END: to extend it with */
     ATOLL_PART_PAIRS = 4,    /* (V V)... END: to set in it */
-    ATOLL_PART_STATE = 8,    /* V */
-    ATOLL_PART_SETTER = 16,  /* V before the state: setter(obj, state) */
-    ATOLL_PART_CHAIN = 32,   /* V cause, V context, V suppress */
+    ATOLL_PART_SETTER = 8,   /* V: setter(obj, state) */
+    ATOLL_PART_STATE = 16,   /* V */
+    ATOLL_PART_CHAIN = 32,   /* V cause, V context, V suppress, V notes */
     ATOLL_PART_ALL = 63,
 } atoll_part;
 

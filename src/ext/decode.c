@@ -83,23 +83,46 @@ dec_memo(decoder *d, PyObject *obj)
 
 /* ---- insertions that wait ---- */
 
+/* An entry is a tuple: (container, key, value) to set, (container, key) to
+ * add, (object, setter or None, state, None) for a state. */
 static int
-defer(decoder *d, PyObject *container, PyObject *key, PyObject *value)
+defer(decoder *d, PyObject *entry)
 {
-    if (d->deferred == NULL) {
-        d->deferred = PyList_New(0);
-        if (d->deferred == NULL) {
-            return -1;
-        }
-    }
-    PyObject *item = value == NULL ? PyTuple_Pack(2, container, key)
-                                   : PyTuple_Pack(3, container, key, value);
-    if (item == NULL) {
+    if (entry == NULL) {
         return -1;
     }
-    int result = PyList_Append(d->deferred, item);
-    Py_DECREF(item);
+    if (d->deferred == NULL) {
+        d->deferred = PyList_New(0);
+    }
+    int result = d->deferred == NULL ? -1 : PyList_Append(d->deferred, entry);
+    Py_DECREF(entry);
     return result;
+}
+
+static int
+insert(PyObject *container, PyObject *key, PyObject *value)
+{
+    if (value == NULL) {
+        return PySet_Add(container, key);
+    }
+    return PyDict_CheckExact(container)
+               ? PyDict_SetItem(container, key, value)
+               : PyObject_SetItem(container, key, value);
+}
+
+static int
+run_entry(decoder *d, PyObject *entry)
+{
+    PyObject **part = ((PyTupleObject *)entry)->ob_item;
+    switch (PyTuple_GET_SIZE(entry)) {
+    case 2:
+        return insert(part[0], part[1], NULL);
+    case 3:
+        return insert(part[0], part[1], part[2]);
+    default:
+        return dec_set_state(d, part[0], part[1] == Py_None ? NULL : part[1],
+                             part[2]);
+    }
 }
 
 static int
@@ -109,13 +132,7 @@ run_deferred(decoder *d)
     d->deferred = NULL;
     int result = 0;
     for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(list); i++) {
-        PyObject *item = PyList_GET_ITEM(list, i);
-        PyObject *container = PyTuple_GET_ITEM(item, 0);
-        PyObject *key = PyTuple_GET_ITEM(item, 1);
-        result = PyTuple_GET_SIZE(item) == 2
-                     ? PySet_Add(container, key)
-                     : PyDict_SetItem(container, key,
-                                      PyTuple_GET_ITEM(item, 2));
+        result = run_entry(d, PyList_GET_ITEM(list, i));
     }
     Py_DECREF(list);
     dec_forget_ints(d);
@@ -132,14 +149,34 @@ is_plain(PyObject *key)
            || key == Py_None || type == &PyBool_Type;
 }
 
-static inline bool
-must_wait(decoder *d, dec_frame *f, PyObject *key)
+int
+dec_put(decoder *d, dec_frame *f, PyObject *key, PyObject *value)
 {
-    if (ATOLL_LIKELY(d->exposed == 0) || (!f->deferred && is_plain(key))) {
-        return false;
+    bool plain = is_plain(key);
+    if (ATOLL_UNLIKELY(d->exposed > 0) && f->kind != DEC_FROZENSET
+        && (f->deferred || !plain)) {
+        f->deferred = true; /* what follows waits, too: it keeps its order */
+        return defer(d, value == NULL
+                            ? PyTuple_Pack(2, f->obj, key)
+                            : PyTuple_Pack(3, f->obj, key, value));
     }
-    f->deferred = true; /* what follows waits, too: it keeps its order */
-    return true;
+    int result = insert(f->obj, key, value);
+    if (d->impure && (!plain || f->careful)) {
+        f->careful = true;
+        dec_forget_ints(d);
+    }
+    return result;
+}
+
+int
+dec_defer_state(decoder *d, PyObject *obj, PyObject *setter, PyObject *state)
+{
+    if (d->exposed == 0) {
+        return 0;
+    }
+    PyObject *entry = PyTuple_Pack(4, obj, setter == NULL ? Py_None : setter,
+                                   state, Py_None);
+    return defer(d, entry) < 0 ? -1 : 1;
 }
 
 /* ---- leaves ---- */
@@ -178,6 +215,12 @@ get_leaf(decoder *d, PyObject **out)
         return *out == NULL ? DEC_FAILED : DEC_DONE;
     }
     return dec_rare_leaf(d, out);
+}
+
+int
+dec_leaf(decoder *d, PyObject **out)
+{
+    return get_leaf(d, out);
 }
 
 /* ---- filling ---- */
@@ -340,13 +383,17 @@ fill_dict(decoder *d, dec_frame *f, PyObject *value)
         PyObject *key = f->key;
         f->key = NULL;
         f->index++;
-        int status = must_wait(d, f, key)
-                         ? defer(d, f->obj, key, value)
-                         : PyDict_SetItem(f->obj, key, value);
+        int status = ATOLL_LIKELY(PyUnicode_CheckExact(key) && !f->deferred
+                                  && !f->careful)
+                         ? PyDict_SetItem(f->obj, key, value)
+                         : dec_put(d, f, key, value);
         Py_DECREF(key);
         Py_DECREF(value);
         if (status < 0) {
             return DEC_FAILED;
+        }
+        if (ATOLL_UNLIKELY(PyDict_GET_SIZE(f->obj) != f->index)) {
+            dec_forget_ints(d); /* something was replaced */
         }
         value = NULL;
     }
@@ -372,6 +419,7 @@ end_frozenset(decoder *d, dec_frame *f)
         return dec_corrupt(d);
     }
     Py_SETREF(f->obj, Py_NewRef(d->memo[number]));
+    dec_forget_ints(d);
     return DEC_DONE;
 }
 
@@ -381,12 +429,13 @@ fill_set(decoder *d, dec_frame *f, PyObject *value)
     for (;;) {
         if (value != NULL) {
             f->index++;
-            bool wait = f->kind == DEC_SET && must_wait(d, f, value);
-            int status = wait ? defer(d, f->obj, value, NULL)
-                              : PySet_Add(f->obj, value);
+            int status = dec_put(d, f, value, NULL);
             Py_DECREF(value);
             if (status < 0) {
                 return DEC_FAILED;
+            }
+            if (ATOLL_UNLIKELY(PySet_GET_SIZE(f->obj) != f->index)) {
+                dec_forget_ints(d); /* it was there already */
             }
         }
         if (f->index == f->size) {
@@ -414,12 +463,34 @@ fill(decoder *d, dec_frame *f, PyObject *value)
     case DEC_SET:
     case DEC_FROZENSET:
         return fill_set(d, f, value);
+    case DEC_OBJECT:
+        return dec_fill_object(d, f, value);
+    case DEC_EXCEPTION:
+        return dec_fill_exception(d, f, value);
     default:
         Py_UNREACHABLE();
     }
 }
 
 /* ---- opening ---- */
+
+int
+dec_run(decoder *d, dec_frame *f, PyObject **out)
+{
+    int result = fill(d, f, NULL);
+    if (result == DEC_DONE) {
+        *out = f->obj;
+        return DEC_DONE;
+    }
+    if (result == DEC_OPEN && dec_push(d, f) != NULL) {
+        return DEC_OPEN;
+    }
+    PyObject *error = PyErr_GetRaisedException();
+    Py_XDECREF(f->obj);
+    Py_XDECREF(f->key);
+    PyErr_SetRaisedException(error);
+    return DEC_FAILED;
+}
 
 /* A new container, empty. */
 static PyObject *
@@ -474,30 +545,20 @@ open_container(decoder *d, unsigned tag, bool memo, PyObject **out)
                    .kind = kinds[tag - ATOLL_TAG_TUPLE],
                    .memo = d->n_memo,
                    .has_memo = memo};
-    int result = DEC_FAILED;
-    if (f.obj != NULL) {
-        result = 0;
-        if (memo && f.kind != DEC_FROZENSET) {
-            result = dec_memo(d, f.obj);
+    if (f.obj == NULL) {
+        return DEC_FAILED;
+    }
+    if (memo && f.kind != DEC_FROZENSET) {
+        if (dec_memo(d, f.obj) < 0) {
+            Py_DECREF(f.obj);
+            return DEC_FAILED;
         }
-        if (result == 0) {
-            if (memo && (f.kind == DEC_TUPLE || f.kind == DEC_SLICE)) {
-                d->memo[f.memo] = dec_filling_entry(d->depth);
-                Py_DECREF(f.obj);
-            }
-            result = fill(d, &f, NULL);
+        if (f.kind == DEC_TUPLE || f.kind == DEC_SLICE) {
+            d->memo[f.memo] = dec_filling_entry(d->depth);
+            Py_DECREF(f.obj);
         }
     }
-    if (result == DEC_DONE) {
-        *out = f.obj;
-        return DEC_DONE;
-    }
-    if (result == DEC_OPEN && dec_push(d, &f) != NULL) {
-        return DEC_OPEN;
-    }
-    Py_XDECREF(f.obj);
-    Py_XDECREF(f.key);
-    return DEC_FAILED;
+    return dec_run(d, &f, out);
 }
 
 /* A value that is no leaf: DEC_DONE; DEC_OPEN, with its frame pushed and the
@@ -513,7 +574,7 @@ open_value(decoder *d, PyObject **out)
     if (base >= ATOLL_TAG_TUPLE && base <= ATOLL_TAG_SLICE) {
         return open_container(d, base, base != tag, out);
     }
-    return dec_corrupt(d);
+    return dec_open_other(d, tag, out);
 }
 
 /* One root with everything below it.  NULL with an exception. */
@@ -558,6 +619,8 @@ start(decoder *d, ext_state *st, const atoll_frame *frame)
     d->memo_cap = DEC_INLINE_MEMO;
     d->exposed = 0;
     d->deferred = NULL;
+    d->native = false;
+    d->impure = false;
     d->new_keys = 0;
     dec_forget_ints(d);
 }
@@ -599,10 +662,11 @@ finish(decoder *d, bool failed)
 }
 
 PyObject *
-ext_decode(ext_state *st, const atoll_frame *frame)
+dec_frame_value(ext_state *st, const atoll_frame *frame, bool native)
 {
     decoder d;
     start(&d, st, frame);
+    d.native = native;
     PyObject *value = read_root(&d);
     if (value != NULL && d.r.at != d.r.end) {
         Py_CLEAR(value);
@@ -610,6 +674,12 @@ ext_decode(ext_state *st, const atoll_frame *frame)
     }
     finish(&d, value == NULL);
     return value;
+}
+
+PyObject *
+ext_decode(ext_state *st, const atoll_frame *frame)
+{
+    return dec_frame_value(st, frame, false);
 }
 
 /* Makes room for the arguments. */

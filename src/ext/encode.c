@@ -61,20 +61,22 @@ enc_push(encoder *e, const enc_frame *frame)
     *f = *frame;
     Py_INCREF(f->obj);
     e->frozen += f->kind == ENC_FROZENSET;
+    e->reduces += f->kind >= ENC_REDUCE;
     return f;
 }
 
 static void
 pop(encoder *e)
 {
-    enc_frame *f = &e->stack[--e->depth];
-    PyObject *obj = f->obj, *other = f->other;
-    /* Before the references go: that may run anything. */
-    if (f->kind == ENC_FROZENSET) {
-        e->frozen--;
+    enc_frame f = e->stack[--e->depth];
+    e->frozen -= f.kind == ENC_FROZENSET;
+    e->reduces -= f.kind >= ENC_REDUCE;
+    /* Last: it may run anything. */
+    Py_DECREF(f.obj);
+    Py_XDECREF(f.other);
+    if (f.kind == ENC_REDUCE) {
+        Py_XDECREF(f.item);
     }
-    Py_DECREF(obj);
-    Py_XDECREF(other);
 }
 
 /* ---- the memo ---- */
@@ -144,21 +146,20 @@ enc_put_ref(encoder *e, uint32_t number)
 }
 
 int
-enc_memo_or_ref(encoder *e, PyObject *obj)
+enc_memo_late(encoder *e, PyObject *obj, uint32_t *out_number)
 {
     if (e->memo == NULL) {
         take_memo(e);
     }
     bool found;
-    uint32_t number;
     if (e->next_memo == UINT32_MAX
-        || atoll_memo_add(e->memo, obj, e->next_memo, &found, &number)
+        || atoll_memo_add(e->memo, obj, e->next_memo, &found, out_number)
                != ATOLL_OK) {
         PyErr_NoMemory();
         return -1;
     }
     if (found) {
-        return enc_put_ref(e, number) < 0 ? -1 : 1;
+        return 1;
     }
     if (e->impure) {
         Py_INCREF(obj);
@@ -167,6 +168,13 @@ enc_memo_or_ref(encoder *e, PyObject *obj)
     return 0;
 }
 
+int
+enc_memo_or_ref(encoder *e, PyObject *obj)
+{
+    uint32_t number;
+    int met = enc_memo_late(e, obj, &number);
+    return met > 0 && enc_put_ref(e, number) == ENC_FAILED ? -1 : met;
+}
 
 /* ---- leaves ---- */
 
@@ -228,6 +236,13 @@ put_leaf(encoder *e, PyObject *obj)
         return ENC_DONE;
     }
     return enc_rare_leaf(e, obj);
+}
+
+int
+enc_leaf(encoder *e, PyObject *obj)
+{
+    e->child = obj;
+    return put_leaf(e, obj);
 }
 
 /* The same where a str is likely to come again. */
@@ -392,28 +407,17 @@ end_frozenset(encoder *e, enc_frame *f)
     if (!f->memo) {
         return ENC_DONE;
     }
-    if (e->memo == NULL) {
-        take_memo(e);
-    }
-    if (enc_room(e, ATOLL_WRITE_ROOM) < 0) {
+    uint32_t number = 0;
+    int met = enc_memo_late(e, f->obj, &number);
+    if (met < 0 || enc_room(e, ATOLL_WRITE_ROOM) < 0) {
         return ENC_FAILED;
     }
-    bool found;
-    uint32_t number;
-    if (e->next_memo == UINT32_MAX
-        || atoll_memo_add(e->memo, f->obj, e->next_memo, &found, &number)
-               != ATOLL_OK) {
-        return enc_no_memory();
+    if (met == 0) {
+        atoll_put_u8(&e->w, ATOLL_TAG_END);
     }
-    if (found) {
+    else {
         atoll_put_u8(&e->w, ATOLL_TAG_REPLACED);
         atoll_put_varint(&e->w, number);
-        return ENC_DONE;
-    }
-    atoll_put_u8(&e->w, ATOLL_TAG_END);
-    e->next_memo++;
-    if (e->impure) {
-        Py_INCREF(f->obj);
     }
     return ENC_DONE;
 }
@@ -436,6 +440,10 @@ step(encoder *e, enc_frame *f)
     case ENC_FROZENSET:
         result = step_set(e, f);
         return result == ENC_DONE ? end_frozenset(e, f) : result;
+    case ENC_REDUCE:
+        return enc_step_reduce(e, f);
+    case ENC_EXCEPTION:
+        return enc_step_exception(e, f);
     default:
         Py_UNREACHABLE();
     }
@@ -630,6 +638,7 @@ start(encoder *e, ext_state *st, unsigned flags, ext_pins *pins,
     e->depth = 0;
     e->cap = ENC_INLINE;
     e->frozen = 0;
+    e->reduces = 0;
     e->root = root;
     e->arg = -1;
     e->nargs = 0;

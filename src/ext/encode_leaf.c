@@ -175,9 +175,9 @@ enc_put_key(encoder *e, PyObject *obj)
     return ENC_DONE;
 }
 
-static int
-put_payload(encoder *e, PyObject *obj, unsigned tag, const void *data,
-            size_t size)
+int
+enc_put_payload(encoder *e, PyObject *obj, unsigned tag, const void *data,
+                size_t size)
 {
     int met = size == 0 && tag == ATOLL_TAG_BYTES ? 0
                                                   : memo_leaf(e, obj, &tag);
@@ -250,12 +250,12 @@ enc_rare_leaf(encoder *e, PyObject *obj)
 {
     PyTypeObject *type = Py_TYPE(obj);
     if (type == &PyByteArray_Type) {
-        return put_payload(e, obj, ATOLL_TAG_BYTEARRAY,
+        return enc_put_payload(e, obj, ATOLL_TAG_BYTEARRAY,
                            PyByteArray_AS_STRING(obj),
                            (size_t)PyByteArray_GET_SIZE(obj));
     }
     if (type == &PyBytes_Type) {
-        return put_payload(e, obj, ATOLL_TAG_BYTES, PyBytes_AS_STRING(obj),
+        return enc_put_payload(e, obj, ATOLL_TAG_BYTES, PyBytes_AS_STRING(obj),
                            (size_t)PyBytes_GET_SIZE(obj));
     }
     if (type == &PyComplex_Type) {

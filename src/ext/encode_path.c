@@ -45,8 +45,68 @@ subscript(PyObject *key)
     return piece;
 }
 
+/* What the frame of an object made by __reduce__ is writing. */
 static PyObject *
-piece_of(const enc_frame *f)
+reduce_piece(const enc_frame *f)
+{
+    switch (f->phase) {
+    case ENC_ARGS:
+        return PyUnicode_FromString(".__reduce__()[0]");
+    case ENC_KWARGS:
+    case ENC_MADE:
+        return PyUnicode_FromString(".__reduce__()[1]");
+    case ENC_ITEMS:
+        return PyUnicode_FromFormat("[%zd]", f->index - 1);
+    case ENC_PAIR_VALUE:
+        return PyUnicode_FromFormat("[key %zd]", f->index - 1);
+    case ENC_PAIRS:
+        return f->item != NULL && PyTuple_CheckExact(f->item)
+                       && PyTuple_GET_SIZE(f->item) == 2
+                   ? subscript(PyTuple_GET_ITEM(f->item, 0))
+                   : subscript(NULL);
+    case ENC_STATE:
+        return PyUnicode_FromString(".__reduce__()[5]");
+    case ENC_CONTEXT:
+        return PyUnicode_FromString(".__cause__");
+    case ENC_SUPPRESS:
+        return PyUnicode_FromString(".__context__");
+    default:
+        return PyUnicode_FromString("");
+    }
+}
+
+static PyObject *
+exception_piece(const enc_frame *f)
+{
+    static const char *const names[EXT_EXC_COUNT] = {
+        ".args", "", "", "", ".__cause__", ".__context__", "",
+    };
+    Py_ssize_t at = f->index - 1 - (f->size - EXT_EXC_COUNT);
+    if (at >= 0) {
+        return PyUnicode_FromString(names[at]);
+    }
+    if (f->index - 1 >= 2) {
+        return PyUnicode_FromFormat(".exceptions[%zd]", f->index - 3);
+    }
+    return PyUnicode_FromString(f->index == 1 ? ".__class__" : ".message");
+}
+
+/* Whether what the frame is writing are attributes, in a dict or in the pair
+ * of dicts that objects with slots have. */
+static bool
+writes_attributes(const enc_frame *f)
+{
+    if (f->kind == ENC_EXCEPTION) {
+        Py_ssize_t at = f->index - 1 - (f->size - EXT_EXC_COUNT);
+        return at == EXT_EXC_MEMBERS || at == EXT_EXC_DICT
+               || at == EXT_EXC_SLOTS;
+    }
+    return f->kind == ENC_REDUCE && f->phase == ENC_CAUSE;
+}
+
+/* `attributes`: the frame below says that this one holds attributes. */
+static PyObject *
+piece_of(const enc_frame *f, bool attributes)
 {
     static const char *const slice_names[] = {".start", ".stop", ".step"};
     switch ((enc_kind)f->kind) {
@@ -56,12 +116,22 @@ piece_of(const enc_frame *f)
     case ENC_SLICE:
         return PyUnicode_FromString(slice_names[f->index - 1]);
     case ENC_DICT:
-        return f->phase == ENC_DICT_KEY
-                   ? PyUnicode_FromFormat("[key %zd]", f->index)
-                   : subscript(f->phase == ENC_DICT_VALUE ? f->other : NULL);
+        if (f->phase == ENC_DICT_KEY) {
+            return PyUnicode_FromFormat("[key %zd]", f->index);
+        }
+        if (attributes && f->phase == ENC_DICT_VALUE && f->other != NULL
+            && PyUnicode_CheckExact(f->other)
+            && PyUnicode_IsIdentifier(f->other)) {
+            return PyUnicode_FromFormat(".%U", f->other);
+        }
+        return subscript(f->phase == ENC_DICT_VALUE ? f->other : NULL);
     case ENC_SET:
     case ENC_FROZENSET:
         return PyUnicode_FromFormat("[element %zd]", f->index - 1);
+    case ENC_REDUCE:
+        return reduce_piece(f);
+    case ENC_EXCEPTION:
+        return exception_piece(f);
     default:
         return PyUnicode_FromString("[...]");
     }
@@ -84,6 +154,7 @@ static PyObject *
 path_of(const encoder *e)
 {
     PyObject *path = root_of(e);
+    bool attributes = false;
     for (size_t i = 0; path != NULL && i < e->depth; i++) {
         if (i == PATH_ENDS && e->depth > 2 * PATH_ENDS) {
             i = e->depth - PATH_ENDS;
@@ -91,9 +162,14 @@ path_of(const encoder *e)
                 break;
             }
         }
-        if (append(&path, piece_of(&e->stack[i])) < 0) {
+        const enc_frame *f = &e->stack[i];
+        bool pair = attributes && f->kind == ENC_TUPLE && f->size == 2;
+        PyObject *piece = pair ? PyUnicode_FromString("")
+                               : piece_of(f, attributes);
+        if (append(&path, piece) < 0) {
             break;
         }
+        attributes = pair || writes_attributes(f);
     }
     return path;
 }

@@ -147,7 +147,8 @@ core_decode(PyObject *module, PyObject *data)
     atoll_frame_init(&frame);
     frame.data = copy;
     frame.len = frame.cap = size;
-    PyObject *result = ext_decode(ext_state_of_module(module), &frame);
+    PyObject *result
+        = dec_frame_value(ext_state_of_module(module), &frame, true);
     atoll_frame_fini(&frame);
     return result;
 }
@@ -184,6 +185,48 @@ static PyMethodDef functions[] = {
 /* ---- the part ---- */
 
 static int
+make_names(ext_names *names)
+{
+    const struct {
+        PyObject **name;
+        const char *text;
+    } all[] = {
+        {&names->module, "__module__"},
+        {&names->qualname, "__qualname__"},
+        {&names->reduce_ex, "__reduce_ex__"},
+        {&names->setstate, "__setstate__"},
+        {&names->new, "__new__"},
+        {&names->dict, "__dict__"},
+        {&names->extend, "extend"},
+        {&names->append, "append"},
+        {&names->notes, "__notes__"},
+    };
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(all); i++) {
+        *all[i].name = PyUnicode_InternFromString(all[i].text);
+        if (*all[i].name == NULL) {
+            return -1;
+        }
+    }
+    names->protocol = PyLong_FromLong(5);
+    return names->protocol == NULL ? -1 : 0;
+}
+
+static void
+drop_names(ext_names *names)
+{
+    Py_CLEAR(names->module);
+    Py_CLEAR(names->qualname);
+    Py_CLEAR(names->reduce_ex);
+    Py_CLEAR(names->protocol);
+    Py_CLEAR(names->setstate);
+    Py_CLEAR(names->new);
+    Py_CLEAR(names->dict);
+    Py_CLEAR(names->extend);
+    Py_CLEAR(names->append);
+    Py_CLEAR(names->notes);
+}
+
+static int
 transfer_exec(PyObject *module, ext_state *st)
 {
     transfer_part *part = PyMem_Calloc(1, sizeof(*part));
@@ -193,6 +236,9 @@ transfer_exec(PyObject *module, ext_state *st)
     }
     st->parts[EXT_PART_TRANSFER] = part;
     atoll_memo_init(&part->memo);
+    if (make_names(&part->names) < 0) {
+        return -1;
+    }
     for (int i = 0; i < ATOLL_INT_COUNT; i++) {
         part->small_ints[i] = PyLong_FromLong(i + ATOLL_INT_LEAST);
         if (part->small_ints[i] == NULL) {
@@ -209,6 +255,13 @@ transfer_traverse(ext_state *st, visitproc visit, void *arg)
     for (int i = 0; part != NULL && i < part->n_crossings; i++) {
         Py_VISIT(part->crossings[i].type);
     }
+    if (part != NULL) {
+        Py_VISIT(part->dispatch_table);
+        Py_VISIT(part->newobj);
+        Py_VISIT(part->newobj_ex);
+        Py_VISIT(part->slotnames);
+        Py_VISIT(part->byvalue_reduce);
+    }
     return 0;
 }
 
@@ -223,6 +276,11 @@ transfer_clear(ext_state *st)
         part->n_crossings--;
         Py_CLEAR(part->crossings[part->n_crossings].type);
     }
+    Py_CLEAR(part->dispatch_table);
+    Py_CLEAR(part->newobj);
+    Py_CLEAR(part->newobj_ex);
+    Py_CLEAR(part->slotnames);
+    Py_CLEAR(part->byvalue_reduce);
     for (size_t i = 0; i < EXT_KEY_ROWS; i++) {
         Py_CLEAR(part->keys[i][0]);
         Py_CLEAR(part->keys[i][1]);
@@ -239,6 +297,7 @@ transfer_free(ext_state *st)
     for (int i = 0; i < ATOLL_INT_COUNT; i++) {
         Py_XDECREF(part->small_ints[i]);
     }
+    drop_names(&part->names);
     atoll_memo_fini(&part->memo);
     PyMem_Free(part);
     st->parts[EXT_PART_TRANSFER] = NULL;

@@ -31,12 +31,33 @@ typedef struct ext_cached_int {
     int32_t value;
 } ext_cached_int;
 
+/* Names that are looked up, made at exec. */
+typedef struct ext_names {
+    PyObject *module;    /* "__module__" */
+    PyObject *qualname;  /* "__qualname__" */
+    PyObject *reduce_ex; /* "__reduce_ex__" */
+    PyObject *protocol;  /* 5 */
+    PyObject *setstate;  /* "__setstate__" */
+    PyObject *new;       /* "__new__" */
+    PyObject *dict;      /* "__dict__" */
+    PyObject *extend;    /* "extend" */
+    PyObject *append;    /* "append" */
+    PyObject *notes;     /* "__notes__" */
+} ext_names;
+
 /* The part's state in one interpreter. */
 typedef struct transfer_part {
     atoll_memo memo; /* the encoder's, kept between uses */
     bool memo_taken; /* by an encoder that is at work; others make their own */
     int n_crossings;
     ext_registered crossings[EXT_MAX_CROSSINGS];
+    ext_names names;
+    /* Looked up at the first use; NULL before. */
+    PyObject *dispatch_table;
+    PyObject *newobj;
+    PyObject *newobj_ex;
+    PyObject *slotnames;
+    PyObject *byvalue_reduce;
     /* The ints that one byte stands for. */
     PyObject *small_ints[ATOLL_INT_COUNT];
     /* Short str that came lately, by content: the keys of dicts come again
@@ -63,6 +84,8 @@ typedef enum enc_kind {
     ENC_DICT,      /* index: items written; pos: PyDict_Next's; phase */
     ENC_SET,       /* index: items written; other: its iterator */
     ENC_FROZENSET, /* the same */
+    ENC_REDUCE,    /* phase; other: the tuple from __reduce_ex__; item */
+    ENC_EXCEPTION, /* index: next of the values in other, a tuple */
 } enc_kind;
 
 /* What a dict's frame waits for, and what its `other` then is. */
@@ -77,9 +100,13 @@ typedef struct enc_frame {
     PyObject *other; /* owned or NULL; see the kind */
     Py_ssize_t index;
     Py_ssize_t size;
-    Py_ssize_t pos;
+    union {
+        Py_ssize_t pos;
+        PyObject *item; /* REDUCE: owned or NULL: what an iterator gave */
+    };
     uint8_t kind;
     uint8_t phase;
+    uint8_t parts; /* REDUCE: atoll_part bits */
     bool memo; /* it gets, or has, a memo number */
 } enc_frame;
 
@@ -105,6 +132,7 @@ typedef struct encoder {
     size_t depth;
     size_t cap;
     size_t frozen; /* frozensets on the stack */
+    size_t reduces; /* objects on the stack that are no native values */
     const char *root;
     /* For the arguments of a call, whose place is in messages. */
     Py_ssize_t arg; /* -1: no arguments */
@@ -156,7 +184,19 @@ enc_room(encoder *e, size_t more)
                : enc_no_memory();
 }
 
+/* Writes obj if it is a leaf, else puts it into e->child. */
+int
+enc_leaf(encoder *e, PyObject *obj);
+/* Gives obj, which may have been written inside itself meanwhile, the next
+ * number: 0; or tells the number that it has: 1; -1 with MemoryError. */
+int
+enc_memo_late(encoder *e, PyObject *obj, uint32_t *out_number);
+
 /* encode_leaf.c */
+/* What a buffer holds, as bytes or bytearray (the tag). */
+int
+enc_put_payload(encoder *e, PyObject *obj, unsigned tag, const void *data,
+                size_t size);
 /* Room for a tag and a number is made by the caller. */
 int
 enc_put_str(encoder *e, PyObject *obj);
@@ -176,8 +216,70 @@ int
 enc_fail(encoder *e, PyObject *obj);
 
 /* encode_reduce.c */
+/* Anything that is not native. */
 int
 enc_other(encoder *e, PyObject *obj);
+int
+enc_step_reduce(encoder *e, enc_frame *f);
+/* The phases of ENC_REDUCE. */
+enum {
+    ENC_CALLABLE,
+    ENC_ARGS,
+    ENC_KWARGS,
+    ENC_MADE,
+    ENC_ITEMS,
+    ENC_PAIRS,
+    ENC_PAIR_VALUE,
+    ENC_SETTER,
+    ENC_STATE,
+    ENC_CAUSE,
+    ENC_CONTEXT,
+    ENC_SUPPRESS,
+    ENC_NOTES,
+    ENC_COMPLETE,
+};
+/* In the tuple that ENC_REDUCE works on: the first six as __reduce_ex__
+ * gives them, None for what is not there. */
+enum {
+    ENC_AT_CALLABLE,
+    ENC_AT_ARGS,
+    ENC_AT_STATE,
+    ENC_AT_ITEMS,
+    ENC_AT_PAIRS,
+    ENC_AT_SETTER,
+    ENC_AT_KWARGS,
+    ENC_AT_COUNT,
+};
+
+/* encode_exception.c */
+/* 1: obj is an exception that is taken apart here, and was (the result is in
+ * *out_result); 0: it is none, or has its own way of being pickled; -1. */
+int
+enc_exception(encoder *e, PyObject *obj, int *out_result);
+int
+enc_step_exception(encoder *e, enc_frame *f);
+
+/* ---- exceptions, in both directions ---- */
+
+/* What stands behind the class (and a group's message and members) of an
+ * exception, in this order. */
+enum {
+    EXT_EXC_ARGS,
+    EXT_EXC_MEMBERS, /* dict of what its built-in type keeps, or None */
+    EXT_EXC_DICT,    /* __dict__, or None */
+    EXT_EXC_SLOTS,   /* dict, or None */
+    EXT_EXC_CAUSE,
+    EXT_EXC_CONTEXT,
+    EXT_EXC_SUPPRESS,
+    EXT_EXC_COUNT,
+};
+
+/* The built-in type (no class statement's) that makes instances of cls. */
+PyTypeObject *
+ext_exception_base(PyTypeObject *cls);
+/* Its member of that name which is to be sent, or NULL. */
+PyMemberDef *
+ext_exception_member(PyTypeObject *base, const char *name);
 
 /* ---- decoding ---- */
 
@@ -188,11 +290,15 @@ typedef enum dec_kind {
     DEC_DICT,
     DEC_SET,
     DEC_FROZENSET,
+    DEC_OBJECT,    /* phase; obj: what to call, then the object */
+    DEC_EXCEPTION, /* obj: the class, then the exception; key: a list of the
+                      values behind it */
 } dec_kind;
 
 typedef struct dec_frame {
     PyObject *obj; /* owned: what is being built */
-    PyObject *key; /* owned or NULL: DICT: the key whose value comes next */
+    PyObject *key; /* owned or NULL: DICT: the key whose value comes next;
+                      OBJECT: see the phases in decode_build.c */
     Py_ssize_t index;
     Py_ssize_t size;
     uint32_t memo; /* its number, if has_memo */
@@ -201,6 +307,8 @@ typedef struct dec_frame {
     bool has_memo;
     bool exposed;  /* TUPLE: somebody refers to it though it is not full */
     bool deferred; /* DICT, SET: from here on insertions wait */
+    bool careful;  /* DICT: a key in it may run Python code when compared */
+    uint8_t parts; /* OBJECT: atoll_part bits */
 } dec_frame;
 
 #define DEC_INLINE 12
@@ -222,6 +330,9 @@ typedef struct decoder {
      * `deferred`, a list of (op, container, key, value). */
     size_t exposed;
     PyObject *deferred;
+    bool native; /* nothing but native values is accepted */
+    bool impure; /* something not native is among what was made, so that
+                    hashing and comparing may run Python code */
     uint32_t new_keys; /* not found in the cache so far */
     uint32_t int_generation;
     dec_frame inline_stack[DEC_INLINE];
@@ -237,10 +348,19 @@ enum {
 };
 
 /* decode.c */
+/* As ext_decode; `native`: for bytes of unknown origin, which then cannot
+ * call anything. */
+PyObject *
+dec_frame_value(ext_state *st, const atoll_frame *frame, bool native);
 /* Copies the frame, with its references, to the top of the stack; NULL with
  * MemoryError: they are still the caller's. */
 dec_frame *
 dec_push(decoder *d, const dec_frame *frame);
+/* Fills a new frame as far as it goes without the stack, and puts it there
+ * if that is not to the end: DEC_DONE, DEC_OPEN, DEC_FAILED (its references
+ * are given up). */
+int
+dec_run(decoder *d, dec_frame *f, PyObject **out);
 /* Gives obj the next memo number.  -1 with MemoryError. */
 int
 dec_memo(decoder *d, PyObject *obj);
@@ -268,6 +388,45 @@ dec_filling_frame(PyObject *entry)
 {
     return (uintptr_t)entry >> 1;
 }
+
+/* The next value if it is a leaf, else DEC_OPEN. */
+int
+dec_leaf(decoder *d, PyObject **out);
+/* Sets container[key] = value, or adds key to it (value is NULL), or has it
+ * wait for a tuple to be full.  f is the frame of what is filled. */
+int
+dec_put(decoder *d, dec_frame *f, PyObject *key, PyObject *value);
+/* Whether the state of an object must wait likewise; if so it does: 1, 0,
+ * -1. */
+int
+dec_defer_state(decoder *d, PyObject *obj, PyObject *setter,
+                PyObject *state);
+
+/* decode_build.c */
+/* What is neither a leaf nor a native container; tag is read, with no memo
+ * bit. */
+int
+dec_open_other(decoder *d, unsigned tag, PyObject **out);
+/* What a REPLACED part refers to. */
+int
+dec_get_replaced(decoder *d, PyObject **out);
+/* Follows a qualified name; new reference, or NULL with an exception. */
+PyObject *
+ext_follow_name(PyObject *from, PyObject *name);
+int
+dec_fill_object(decoder *d, dec_frame *f, PyObject *value);
+/* setter(obj, state), or as pickle does it without one. */
+int
+dec_set_state(decoder *d, PyObject *obj, PyObject *setter, PyObject *state);
+
+/* decode_exception.c */
+int
+dec_open_exception(decoder *d, PyObject **out);
+int
+dec_fill_exception(decoder *d, dec_frame *f, PyObject *value);
+/* Sets __cause__ (0), __context__ (1) or __suppress_context__ (2); 0, -1. */
+int
+dec_set_link(decoder *d, PyObject *obj, int which, PyObject *value);
 
 /* decode_leaf.c */
 /* What stands behind ATOLL_TAG_KEY. */
