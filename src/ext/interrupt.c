@@ -19,8 +19,14 @@
  * thread is; that goes back to the outermost state for a moment, runs
  * PyErr_CheckSignals (the user's handler), and raises inside only if the
  * handler raised.  Python's own table of handlers and the wake-up descriptor
- * are not touched; whoever installs another handler is chained at the next
- * visit.
+ * are not touched.
+ *
+ * Whoever sets a handler (signal.signal, asyncio) displaces ours.  To look at
+ * each visit would cost a system call, more than the whole visit: the helper
+ * looks instead, once, at a visit that has lasted for a TICK, and sends a
+ * signal that may have come before on its way.  Only the main thread outside
+ * of all visits can set a handler, so once a visit is enough.  While short
+ * visits follow each other the helper ticks; else it sleeps.
  *
  * Locks: timers.lock, then a record's.  Neither while Python runs.
  */
@@ -43,6 +49,9 @@
 #define FIRST_PAUSE (500 * MS)
 #define LAST_PAUSE (5000 * MS)
 
+/* How old a visit of the main thread is when its signals are looked after. */
+#define TICK (20 * MS)
+
 static struct {
     pthread_mutex_t lock;
     ext_visit *head;   /* armed visits, in no order */
@@ -52,6 +61,8 @@ static struct {
     pthread_t thread;
     atoll_bell bell;
     bool have_bell;
+    _Atomic uint64_t visits; /* of the main thread, from outside */
+    atomic_bool dozing;      /* the helper does not tick */
     atomic_bool signal_came;  /* and nobody has looked yet */
     atomic_bool signal_retry; /* another thread took the pending call */
 } timers = {.lock = PTHREAD_MUTEX_INITIALIZER, .planned = ATOLL_FOREVER};
@@ -144,6 +155,64 @@ interrupt_locked(atoll_interp *interp, uint64_t generation,
     return found;
 }
 
+/* --- signals ---------------------------------------------------------------- */
+
+static const int watched[]
+    = {SIGINT, SIGTERM, SIGHUP, SIGALRM, SIGUSR1, SIGUSR2, SIGCHLD};
+#define N_WATCHED (sizeof(watched) / sizeof(watched[0]))
+
+/* The handler that was there before ours; written before ours is installed. */
+static struct sigaction chained[65];
+
+static void
+on_signal(int number, siginfo_t *info, void *context)
+{
+    int saved = errno;
+    const struct sigaction *before = &chained[number];
+    if (before->sa_flags & SA_SIGINFO) {
+        before->sa_sigaction(number, info, context);
+    }
+    else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
+        before->sa_handler(number);
+    }
+    atomic_store(&timers.signal_came, true);
+    if (timers.have_bell) {
+        atoll_bell_ring(&timers.bell);
+    }
+    errno = saved;
+}
+
+/* Puts our handler before the one that is there.  Returns whether ours was
+ * not. */
+static bool
+watch(int number)
+{
+    struct sigaction now;
+    if (sigaction(number, NULL, &now) != 0) {
+        return false;
+    }
+    if (now.sa_flags & SA_SIGINFO ? now.sa_sigaction == on_signal
+                                  : now.sa_handler == SIG_DFL
+                                        || now.sa_handler == SIG_IGN)
+    {
+        return false;
+    }
+    chained[number] = now;
+    now.sa_sigaction = on_signal;
+    now.sa_flags |= SA_SIGINFO;
+    return sigaction(number, &now, NULL) == 0;
+}
+
+static bool
+watch_signals(void)
+{
+    bool displaced = false;
+    for (size_t i = 0; i < N_WATCHED; i++) {
+        displaced |= watch(watched[i]);
+    }
+    return displaced;
+}
+
 /* --- the helper thread -------------------------------------------------------- */
 
 /* Locks: timers.  The visit's call runs: it is unlinked before it ends. */
@@ -209,10 +278,76 @@ look_at_timers(void)
     return next;
 }
 
+typedef struct ticker {
+    bool ticking;
+    uint64_t seen;    /* timers.visits at the last tick */
+    uint64_t checked; /* the visit that was looked after */
+    int64_t at;
+} ticker;
+
+/* Looks after the signals of a visit that has lasted for a tick.  When to
+ * wake next for that. */
+static int64_t
+tick(ticker *state)
+{
+    uint64_t visits = atomic_load(&timers.visits);
+    int64_t now = atoll_now();
+    if (!state->ticking) {
+        if (atomic_load(&timers.dozing)) {
+            return ATOLL_FOREVER;
+        }
+        state->ticking = true;
+    }
+    else if (now < state->at) {
+        return state->at;
+    }
+    else if (visits == state->seen) {
+        if (atomic_load(&ext_attach_main_inside) >= 0
+            && visits != state->checked)
+        {
+            state->checked = visits;
+            if (watch_signals()) {
+                atomic_store(&timers.signal_retry, true);
+            }
+        }
+        state->ticking = false;
+        atomic_store(&timers.dozing, true);
+        if (atomic_load(&timers.visits) == visits) {
+            return ATOLL_FOREVER;
+        }
+        atomic_store(&timers.dozing, false);
+        state->ticking = true;
+    }
+    state->seen = visits;
+    state->at = now + TICK;
+    return state->at;
+}
+
+/* Sends a signal on if there is one.  When to try again. */
+static int64_t
+look_at_signals(bool *sent)
+{
+    bool again = atomic_exchange(&timers.signal_retry, false);
+    bool came = atomic_load(&timers.signal_came);
+    if (again || (came && !*sent)) {
+        send_signal();
+    }
+    *sent = came;
+    return atomic_load(&timers.signal_retry) ? atoll_now() + MS
+                                             : ATOLL_FOREVER;
+}
+
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void *
 helper(void *Py_UNUSED(arg))
 {
-    bool signal_sent = false;
+    bool sent = false;
+    ticker state = {0};
     for (;;) {
         (void)pthread_mutex_lock(&timers.lock);
         int64_t next = look_at_timers();
@@ -222,16 +357,8 @@ helper(void *Py_UNUSED(arg))
         if (quit) {
             return NULL;
         }
-        bool again = atomic_exchange(&timers.signal_retry, false);
-        bool came = atomic_load(&timers.signal_came);
-        if (again || (came && !signal_sent)) {
-            send_signal();
-        }
-        signal_sent = came;
-        if (atomic_load(&timers.signal_retry)) {
-            int64_t soon = atoll_now() + MS;
-            next = soon < next ? soon : next;
-        }
+        next = earlier(next, tick(&state));
+        next = earlier(next, look_at_signals(&sent));
         int wait = -1;
         if (next != ATOLL_FOREVER) {
             int64_t left = (next - atoll_now() + MS - 1) / MS;
@@ -240,7 +367,7 @@ helper(void *Py_UNUSED(arg))
         struct pollfd fd = {.fd = timers.bell.read_fd, .events = POLLIN};
         if (poll(&fd, 1, wait) > 0) {
             atoll_bell_silence(&timers.bell);
-            signal_sent = false;
+            sent = false;
         }
     }
     return NULL;
@@ -323,6 +450,7 @@ ext_interrupt_after_fork(void)
         timers.have_bell = false;
     }
     timers.running = false;
+    atomic_store(&timers.dozing, false);
     atomic_store(&timers.signal_came, false);
     atomic_store(&timers.signal_retry, false);
     atomic_store(&ext_attach_main_inside, -1);
@@ -426,6 +554,7 @@ run_signals(void)
     int64_t inside = atomic_exchange(&ext_attach_main_inside, -1);
     PyThreadState *here = PyThreadState_Swap(bottom->outer);
     int result = PyErr_CheckSignals();
+    (void)watch_signals(); /* the handler may have set another */
     if (result < 0) {
         Py_XSETREF(bottom->outer_error, PyErr_GetRaisedException());
     }
@@ -483,69 +612,19 @@ ext_run_check(ext_state *st)
     return ext_attach_is_main() ? run_signals() : 0;
 }
 
-/* --- signals ---------------------------------------------------------------- */
-
-/* Looked at in every visit of the main thread from outside, and now and
- * then. */
-static const int watched[]
-    = {SIGINT, SIGTERM, SIGHUP, SIGALRM, SIGUSR1, SIGUSR2, SIGCHLD};
-#define N_WATCHED (sizeof(watched) / sizeof(watched[0]))
-#define NOW_AND_THEN (10 * MS)
-
-/* The handler that was there before ours; written before ours is installed. */
-static struct sigaction chained[65];
-
-static void
-on_signal(int number, siginfo_t *info, void *context)
-{
-    int saved = errno;
-    const struct sigaction *before = &chained[number];
-    if (before->sa_flags & SA_SIGINFO) {
-        before->sa_sigaction(number, info, context);
-    }
-    else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
-        before->sa_handler(number);
-    }
-    atomic_store(&timers.signal_came, true);
-    if (timers.have_bell) {
-        atoll_bell_ring(&timers.bell);
-    }
-    errno = saved;
-}
-
-static void
-watch(int number)
-{
-    struct sigaction now;
-    if (sigaction(number, NULL, &now) != 0) {
-        return;
-    }
-    if (now.sa_flags & SA_SIGINFO ? now.sa_sigaction == on_signal
-                                  : now.sa_handler == SIG_DFL
-                                        || now.sa_handler == SIG_IGN)
-    {
-        return;
-    }
-    chained[number] = now;
-    now.sa_sigaction = on_signal;
-    now.sa_flags |= SA_SIGINFO;
-    (void)sigaction(number, &now, NULL);
-}
-
 static int
 on_main_visit(void)
 {
-    static int64_t last; /* the main thread's alone */
     if (!timers.running && start_helper() < 0) {
         return 0; /* Ctrl-C waits for the call's end, as without atoll */
     }
-    watch(watched[0]);
-    int64_t now = atoll_now();
-    if (now - last > NOW_AND_THEN) {
-        last = now;
-        for (size_t i = 1; i < N_WATCHED; i++) {
-            watch(watched[i]);
-        }
+    /* The main thread's alone: no read-modify-write is needed. */
+    atomic_store(&timers.visits, atomic_load_explicit(&timers.visits,
+                                                      memory_order_relaxed)
+                                     + 1);
+    if (atomic_load(&timers.dozing)) {
+        atomic_store(&timers.dozing, false);
+        atoll_bell_ring(&timers.bell);
     }
     return PyErr_CheckSignals();
 }
