@@ -13,6 +13,7 @@
 #include "module.h"
 #include "run.h"
 #include "transfer.h"
+#include "../core/queue.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -50,7 +51,7 @@ count_handle(void *ptr)
 static void
 drop_handle(void *ptr)
 {
-    ext_lifecycle_drop_handle(ptr);
+    (void)ext_lifecycle_drop_handle(ptr);
 }
 
 /* A frame that carries a handle keeps the interpreter open, as a handle. */
@@ -181,7 +182,12 @@ Interpreter_dealloc(PyObject *op)
         atoll_interp_release(interp);
     }
     else if (interp != NULL) {
-        ext_lifecycle_drop_handle(interp);
+        int64_t id = interp->id;
+        if (ext_lifecycle_drop_handle(interp)) {
+            /* For whoever looks, it is gone from here on: so are the items
+             * of queues that were to go with it. */
+            atoll_queue_sender_died(id);
+        }
     }
     type->tp_free(op);
     Py_DECREF(type);

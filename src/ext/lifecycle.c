@@ -915,7 +915,7 @@ on_last_hold(atoll_interp *interp)
     add_to_reaper(interp);
 }
 
-void
+bool
 ext_lifecycle_drop_handle(atoll_interp *interp)
 {
     atoll_mutex_lock(&interp->lock);
@@ -935,6 +935,7 @@ ext_lifecycle_drop_handle(atoll_interp *interp)
     else {
         atoll_interp_release(interp);
     }
+    return last;
 }
 
 void

@@ -49,8 +49,9 @@ void
 ext_lifecycle_after_fork(void);
 
 /* A handle went away: the last one of an interpreter of atoll's closes it, at
- * the next safe moment.  Any thread with a thread state. */
-void
+ * the next safe moment.  True if it was the last one.  Any thread with a
+ * thread state, under the core's locks too. */
+bool
 ext_lifecycle_drop_handle(atoll_interp *interp);
 
 /* Ends what waits to be ended.  Attached: anywhere but in one of them. */

@@ -121,9 +121,10 @@ def child(module: str, words: list[str], stdlib: bool) -> int:
             print(f"excluded.py names a test that is not there: {pattern}")
             return 1
     result = unittest.TextTestRunner(verbosity=2, resultclass=Result).run(chosen)
-    bad = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
-    skipped = len(result.skipped)
-    # A failed subtest is counted beside its test: at least 0.
+    # By test: one with five subtests that fail is one.
+    failures = [test for test, _ in [*result.failures, *result.errors]] + result.unexpectedSuccesses
+    bad = len({getattr(test, "test_case", test).id() for test in failures})
+    skipped = len({getattr(test, "test_case", test).id() for test, _ in result.skipped})
     good = max(0, result.testsRun - bad - skipped)
     print(f"RESULT {good} {bad} {skipped} {left_out}", flush=True)
     return 1 if bad or not good else 0
