@@ -139,14 +139,21 @@ async_ring(atoll_loop *loop)
     atoll_loop_release(loop);
 }
 
-atoll_async *
-atoll_loop_take(atoll_loop *loop)
+/* Locks: the loop's, held. */
+static void
+silence(atoll_loop *loop)
 {
-    atoll_mutex_lock(&loop->lock);
     if (loop->rung) {
         loop->rung = false;
         atoll_bell_silence(&loop->bell);
     }
+}
+
+atoll_async *
+atoll_loop_take(atoll_loop *loop)
+{
+    atoll_mutex_lock(&loop->lock);
+    silence(loop);
     atoll_async *node = loop->first_done;
     if (node != NULL) {
         loop->first_done = node->done;
@@ -363,6 +370,7 @@ atoll_async_user(const atoll_async *node)
 atoll_status
 atoll_async_finish(atoll_async *node, atoll_frame **out_frame)
 {
+    atoll_frame *refused = NULL;
     *out_frame = NULL;
     atoll_mutex_lock(&node->queue->lock);
     atoll_status status = ATOLL_E_CLOSED;
@@ -375,8 +383,13 @@ atoll_async_finish(atoll_async *node, atoll_frame **out_frame)
         if (node->kind == ASYNC_GET && status == ATOLL_OK) {
             *out_frame = node->in.getter.got.first;
         }
+        else if (node->kind == ASYNC_PUT && status != ATOLL_OK) {
+            refused = node->frame;
+        }
+        node->frame = NULL;
     }
     atoll_mutex_unlock(&node->queue->lock);
+    queue_release_frames(refused);
     return status;
 }
 
@@ -449,6 +462,9 @@ forget_done(atoll_async *node)
             loop->last_done = before;
         }
         node->is_done = false;
+        if (loop->first_done == NULL) {
+            silence(loop);
+        }
     }
     atoll_mutex_unlock(&loop->lock);
 }

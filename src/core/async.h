@@ -68,8 +68,8 @@ atoll_async_join(atoll_queue *queue, atoll_loop *loop, void *user,
 void *
 atoll_async_user(const atoll_async *node);
 /* Hands the result out, once: ATOLL_OK (for a get: *out_frame is the item, now
- * the caller's; else NULL), ATOLL_E_SHUTDOWN, ATOLL_E_CLOSED (the loop was
- * closed); ATOLL_E_BUSY: not done yet. */
+ * the caller's; else NULL), ATOLL_E_SHUTDOWN (a put's frame is dropped),
+ * ATOLL_E_CLOSED (the loop was closed); ATOLL_E_BUSY: not done yet. */
 atoll_status
 atoll_async_finish(atoll_async *node, atoll_frame **out_frame);
 /* Cancels what is not finished.  Returns true if nothing has happened (a get

@@ -25,6 +25,16 @@
 
 #define NS 1000000000LL
 
+/* A deadline as the system takes it: before the clock's start is its start. */
+static struct timespec
+timespec_of(int64_t deadline)
+{
+    if (deadline < 0) {
+        deadline = 0;
+    }
+    return (struct timespec){deadline / NS, (long)(deadline % NS)};
+}
+
 atoll_status
 atoll_mutex_init(atoll_mutex *mutex)
 {
@@ -82,11 +92,11 @@ wait_cond(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline)
     if (left <= 0) {
         return false;
     }
-    struct timespec span = {left / NS, (long)(left % NS)};
+    struct timespec span = timespec_of(left);
     return pthread_cond_timedwait_relative_np(cond, mutex, &span)
            != ETIMEDOUT;
 #else
-    struct timespec when = {deadline / NS, (long)(deadline % NS)};
+    struct timespec when = timespec_of(deadline);
     return pthread_cond_timedwait(cond, mutex, &when) != ETIMEDOUT;
 #endif
 }
@@ -198,7 +208,7 @@ atoll_parker_park(atoll_parker *parker, int64_t deadline)
     if (take_token(parker, seen, &status)) {
         return status;
     }
-    struct timespec when = {deadline / NS, (long)(deadline % NS)};
+    struct timespec when = timespec_of(deadline);
     for (;;) {
         seen = 0;
         if (!atomic_compare_exchange_strong(&parker->state, &seen, PARKED)) {

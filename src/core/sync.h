@@ -21,7 +21,7 @@
 #include "waiting.h"
 
 typedef struct atoll_owner {
-    int64_t interp;
+    int64_t interp; /* 0 or more */
     unsigned long thread;
 } atoll_owner;
 

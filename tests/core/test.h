@@ -25,6 +25,28 @@
 
 #define SECOND 1000000000LL
 
+/* What it runs under. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TEST_TSAN 1
+#endif
+#if __has_feature(address_sanitizer)
+#define TEST_SLOW 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define TEST_TSAN 1
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_SLOW 1
+#endif
+#if !defined(TEST_TSAN)
+#define TEST_TSAN 0
+#endif
+#if !defined(TEST_SLOW)
+#define TEST_SLOW TEST_TSAN
+#endif
+
 static _Atomic int test_failures; /* checks, of the running test */
 static int test_failed;
 static int test_count;
