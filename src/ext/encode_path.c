@@ -143,8 +143,12 @@ root_of(const encoder *e)
     if (e->arg < 0) {
         return PyUnicode_FromString(e->root == NULL ? "obj" : e->root);
     }
+    if (e->arg == 0) {
+        return PyUnicode_FromString("callable");
+    }
     if (e->arg < e->nargs) {
-        return PyUnicode_FromFormat("args[%zd]", e->arg);
+        /* The caller's numbering: the callable is not one of its args. */
+        return PyUnicode_FromFormat("args[%zd]", e->arg - 1);
     }
     return PyUnicode_FromFormat(
         "kwargs[%R]", PyTuple_GET_ITEM(e->kwnames, e->arg - e->nargs));

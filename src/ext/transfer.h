@@ -70,7 +70,8 @@ int
 ext_encode(ext_state *st, PyObject *obj, const char *root, unsigned flags,
            ext_pins *pins, atoll_frame *frame);
 
-/* The same for the arguments of a call, in the vectorcall layout. */
+/* The same for a call, in the vectorcall layout: args[0] is the callable, and
+ * messages count the arguments from the one behind it. */
 int
 ext_encode_args(ext_state *st, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames, unsigned flags, ext_pins *pins,
