@@ -107,8 +107,6 @@ def start_thread(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> InterpreterThread:
-    if not callable(func):
-        raise TypeError(f"expected a callable, got {func!r}")
     thread = InterpreterThread(interp, timeout, func, args, kwargs)
     _started.setdefault(interp.id, weakref.WeakSet()).add(thread)
     thread.start()

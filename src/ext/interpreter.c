@@ -6,7 +6,9 @@
  * (lifecycle.c).  An interpreter that the standard module made is kept by its
  * own count instead (_interpreters.incref/decref).
  */
-#include "attach.h"
+#include "interpreter.h"
+
+#include "create.h"
 #include "errors.h"
 #include "interrupt.h"
 #include "lifecycle.h"
@@ -36,6 +38,18 @@ static interpreter_part *
 get_part(ext_state *st)
 {
     return st->parts[EXT_PART_INTERPRETER];
+}
+
+PyTypeObject *
+ext_interpreter_type(ext_state *st)
+{
+    return get_part(st)->type;
+}
+
+atoll_interp *
+ext_interpreter_record(PyObject *op)
+{
+    return ((InterpreterObject *)op)->interp;
 }
 
 static void
@@ -79,9 +93,8 @@ count_stdlib(int64_t id, const char *function)
     return 0;
 }
 
-/* One handle per id.  New reference. */
-static PyObject *
-make_handle(ext_state *st, atoll_interp *interp)
+PyObject *
+ext_interpreter_handle(ext_state *st, atoll_interp *interp)
 {
     interpreter_part *part = get_part(st);
     PyObject *key = PyLong_FromLongLong(interp->id);
@@ -154,10 +167,10 @@ Interpreter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     atoll_interp *interp = NULL;
-    if (ext_lifecycle_find(st, number, &interp) < 0) {
+    if (ext_create_find(st, number, &interp) < 0) {
         return NULL;
     }
-    PyObject *self = make_handle(st, interp);
+    PyObject *self = ext_interpreter_handle(st, interp);
     atoll_interp_release(interp);
     return self;
 }
@@ -761,161 +774,13 @@ pack_handle(ext_state *Py_UNUSED(st), PyObject *obj, void **out_ptr)
 static PyObject *
 unpack_handle(ext_state *st, void *ptr)
 {
-    return make_handle(st, ptr);
+    return ext_interpreter_handle(st, ptr);
 }
 
 static const ext_crossing handle_crossing = {
     .ops = &handle_ops,
     .pack = pack_handle,
     .unpack = unpack_handle,
-};
-
-/* --- functions -------------------------------------------------------------- */
-
-static PyObject *
-core_create(PyObject *module, PyObject *args)
-{
-    PyObject *config;
-    PyObject *setup;
-    int spare;
-    if (!PyArg_ParseTuple(args, "OOp:_create", &config, &setup, &spare)) {
-        return NULL;
-    }
-    ext_state *st = ext_state_of_module(module);
-    if (ext_lifecycle_must_reap()) {
-        ext_lifecycle_reap(st);
-    }
-    atoll_interp *interp = NULL;
-    if (ext_lifecycle_create(st, config, setup, &interp) < 0) {
-        return NULL;
-    }
-    interp->spare = spare != 0;
-    PyObject *self = make_handle(st, interp);
-    atoll_interp_release(interp);
-    return self;
-}
-
-/* Enters once, so that the first real visit finds all loaded. */
-static PyObject *
-core_warm(PyObject *module, PyObject *op)
-{
-    ext_state *st = ext_state_of_module(module);
-    ext_visit visit;
-    if (Py_TYPE(op) != get_part(st)->type) {
-        PyErr_SetString(PyExc_TypeError, "not an Interpreter");
-        return NULL;
-    }
-    if (ext_attach_enter(st, ((InterpreterObject *)op)->interp, 0, &visit)
-        < 0)
-    {
-        return NULL;
-    }
-    ext_attach_leave(&visit);
-    Py_RETURN_NONE;
-}
-
-/* A spare becomes an interpreter like others, with a new setup. */
-static PyObject *
-core_give_out(PyObject *module, PyObject *args)
-{
-    ext_state *st = ext_state_of_module(module);
-    PyObject *op;
-    PyObject *setup;
-    if (!PyArg_ParseTuple(args, "O!O:_give_out", get_part(st)->type, &op,
-                          &setup))
-    {
-        return NULL;
-    }
-    atoll_interp *interp = ((InterpreterObject *)op)->interp;
-    if (ext_lifecycle_set_setup(st, interp, setup) < 0) {
-        return NULL;
-    }
-    atoll_mutex_lock(&interp->lock);
-    interp->spare = false;
-    interp->creator = st->self->id;
-    atoll_mutex_unlock(&interp->lock);
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-get_by_id(ext_state *st, int64_t id)
-{
-    atoll_interp *interp = NULL;
-    if (ext_lifecycle_find(st, id, &interp) < 0) {
-        return NULL;
-    }
-    PyObject *self = make_handle(st, interp);
-    atoll_interp_release(interp);
-    return self;
-}
-
-static PyObject *
-core_get_current(PyObject *module, PyObject *Py_UNUSED(args))
-{
-    ext_state *st = ext_state_of_module(module);
-    return make_handle(st, st->self);
-}
-
-static PyObject *
-core_get_main(PyObject *module, PyObject *Py_UNUSED(args))
-{
-    return get_by_id(ext_state_of_module(module),
-                     PyInterpreterState_GetID(PyInterpreterState_Main()));
-}
-
-static PyObject *
-core_list_all(PyObject *module, PyObject *Py_UNUSED(args))
-{
-    ext_state *st = ext_state_of_module(module);
-    if (ext_lifecycle_must_reap()) {
-        ext_lifecycle_reap(st);
-    }
-    atoll_interp **list = NULL;
-    size_t count = 0;
-    if (ext_lifecycle_list(st, &list, &count) < 0) {
-        return NULL;
-    }
-    PyObject *result = PyList_New(0);
-    for (size_t i = 0; i < count; i++) {
-        PyObject *item = NULL;
-        if (result != NULL) {
-            item = make_handle(st, list[i]);
-            if (item == NULL
-                && PyErr_ExceptionMatches(
-                    ext_error_type(st, EXT_ERR_NOT_FOUND)))
-            {
-                PyErr_Clear(); /* it ended after it was listed */
-            }
-            else if (item == NULL || PyList_Append(result, item) < 0) {
-                Py_CLEAR(result);
-            }
-        }
-        Py_XDECREF(item);
-        atoll_interp_release(list[i]);
-    }
-    atoll_free(list);
-    return result;
-}
-
-static PyObject *
-core_is_shareable(PyObject *module, PyObject *obj)
-{
-    int result = ext_is_shareable(ext_state_of_module(module), obj);
-    return result < 0 ? NULL : PyBool_FromLong(result);
-}
-
-static PyMethodDef interpreter_functions[] = {
-    {"_create", core_create, METH_VARARGS,
-     PyDoc_STR("_create(config, setup, spare)\n--\n\nSee atoll.create.")},
-    {"_warm", core_warm, METH_O,
-     PyDoc_STR("_warm(interp)\n--\n\nLoad atoll in it.")},
-    {"_give_out", core_give_out, METH_VARARGS,
-     PyDoc_STR("_give_out(interp, setup)\n--\n\nUse a spare.")},
-    {"get_current", core_get_current, METH_NOARGS, get_current_doc},
-    {"get_main", core_get_main, METH_NOARGS, get_main_doc},
-    {"list_all", core_list_all, METH_NOARGS, list_all_doc},
-    {"is_shareable", core_is_shareable, METH_O, is_shareable_doc},
-    {NULL, NULL, 0, NULL},
 };
 
 static int
@@ -936,7 +801,7 @@ interpreter_exec(PyObject *module, ext_state *st)
     {
         return -1;
     }
-    return PyModule_AddFunctions(module, interpreter_functions);
+    return PyModule_AddFunctions(module, ext_interpreter_functions);
 }
 
 static int

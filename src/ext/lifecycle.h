@@ -1,34 +1,8 @@
-/* How interpreters begin and end. */
+/* How interpreters end. */
 #ifndef ATOLL_EXT_LIFECYCLE_H
 #define ATOLL_EXT_LIFECYCLE_H
 
 #include "attach.h"
-
-/* A new interpreter, made by `config` (what _interpreters.create takes on
- * 3.13+, an object with PyInterpreterConfig's fields on 3.12); `setup` is the
- * tuple that atoll._setup.snapshot() returns, applied at the first visit.
- * Attached: to the creator.
- * Owns: the caller gets a reference to the record.
- * Fails: -1 with an exception. */
-int
-ext_lifecycle_create(ext_state *st, PyObject *config, PyObject *setup,
-                     atoll_interp **out_interp);
-
-/* Leaves a new setup for the next visitor, in the place of the old one. */
-int
-ext_lifecycle_set_setup(ext_state *st, atoll_interp *interp, PyObject *setup);
-
-/* The record of the live interpreter `id`, one made by others included.
- * Fails: -1 with InterpreterNotFoundError or MemoryError. */
-int
-ext_lifecycle_find(ext_state *st, int64_t id, atoll_interp **out_interp);
-
-/* The live interpreters, ascending id, those made by others included; each
- * acquired, the array freed by the caller with atoll_free.
- * Fails: -1 with an exception. */
-int
-ext_lifecycle_list(ext_state *st, atoll_interp ***out_list,
-                   size_t *out_count);
 
 /* Ends the interpreter: joins its threads, runs its atexit functions, clears
  * the kept states, ends it.

@@ -1,0 +1,487 @@
+/* Creating interpreters, finding and listing them.
+ *
+ * Made through the standard module's own creation function where there is one
+ * (3.13+), so that both modules can use and end every interpreter; by
+ * Py_NewInterpreterFromConfig on 3.12.
+ *
+ * What a new interpreter takes over from its creator (sys.path, warning
+ * filters, where its prints go) is recorded at creation, in C memory, and
+ * applied by the first visit: creating stays as cheap as CPython's own, and a
+ * spare interpreter can be given out in microseconds.
+ *
+ * Locks: create_lock, alone, around a creation on 3.12.
+ */
+#include "create.h"
+
+#include "errors.h"
+#include "lifecycle.h"
+#include "transfer.h"
+
+#include <pthread.h>
+#include <string.h>
+
+/* 3.12 is said to be unsafe when two threads create at once. */
+static pthread_mutex_t create_lock = PTHREAD_MUTEX_INITIALIZER;
+
+typedef struct ext_setup {
+    size_t npath;
+    char **path; /* UTF-8, surrogates passed */
+    atoll_frame frame;
+} ext_setup;
+
+static void
+free_setup(void *ptr)
+{
+    ext_setup *setup = ptr;
+    if (setup == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < setup->npath; i++) {
+        atoll_free(setup->path[i]);
+    }
+    atoll_free(setup->path);
+    atoll_frame_fini(&setup->frame);
+    atoll_free(setup);
+}
+
+/* Copies a list of str.  Fails: -1 with an exception. */
+static int
+copy_path(ext_setup *setup, PyObject *path)
+{
+    Py_ssize_t count = PyList_GET_SIZE(path);
+    setup->path = atoll_calloc((size_t)count + 1, sizeof(char *));
+    if (setup->path == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count && i < PyList_GET_SIZE(path); i++) {
+        PyObject *item = PyList_GET_ITEM(path, i);
+        if (!PyUnicode_Check(item)) {
+            continue; /* sys.path may hold anything; import skips it too */
+        }
+        PyObject *bytes
+            = PyUnicode_AsEncodedString(item, "utf-8", "surrogatepass");
+        if (bytes == NULL) {
+            return -1;
+        }
+        size_t size = (size_t)PyBytes_GET_SIZE(bytes) + 1;
+        char *copy = atoll_malloc(size);
+        if (copy != NULL) {
+            memcpy(copy, PyBytes_AS_STRING(bytes), size);
+            setup->path[setup->npath++] = copy;
+        }
+        Py_DECREF(bytes);
+        if (copy == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* From (sys.path, rest): rest crosses natively. */
+static ext_setup *
+make_setup(ext_state *st, PyObject *snapshot)
+{
+    PyObject *path = NULL;
+    PyObject *rest = NULL;
+    if (!PyArg_ParseTuple(snapshot, "O!O", &PyList_Type, &path, &rest)) {
+        return NULL;
+    }
+    ext_setup *setup = atoll_calloc(1, sizeof(*setup));
+    if (setup == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    atoll_frame_init(&setup->frame);
+    setup->frame.sender = st->self->id;
+    if (copy_path(setup, path) < 0
+        || ext_encode(st, rest, "setup", 0, NULL, &setup->frame) < 0)
+    {
+        free_setup(setup);
+        return NULL;
+    }
+    return setup;
+}
+
+int
+ext_create_set_setup(ext_state *st, atoll_interp *interp,
+                        PyObject *snapshot)
+{
+    ext_setup *setup = make_setup(st, snapshot);
+    if (setup == NULL) {
+        return -1;
+    }
+    atoll_mutex_lock(&interp->lock);
+    void *old = interp->setup;
+    interp->setup = setup;
+    interp->free_setup = free_setup;
+    atoll_mutex_unlock(&interp->lock);
+    free_setup(old);
+    return 0;
+}
+
+static int
+apply_path(const ext_setup *setup)
+{
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < setup->npath; i++) {
+        PyObject *item
+            = PyUnicode_DecodeUTF8(setup->path[i],
+                                   (Py_ssize_t)strlen(setup->path[i]),
+                                   "surrogatepass");
+        if (item == NULL || PyList_Append(list, item) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(item);
+    }
+    if (list == NULL) {
+        return -1;
+    }
+    int result = PySys_SetObject("path", list);
+    Py_DECREF(list);
+    return result;
+}
+
+int
+ext_create_set_up(atoll_interp *interp)
+{
+    atoll_mutex_lock(&interp->lock);
+    ext_setup *setup = interp->setup;
+    interp->setup = NULL;
+    atoll_mutex_unlock(&interp->lock);
+    int result = -1;
+    if (setup != NULL && apply_path(setup) < 0) {
+        goto done;
+    }
+    if (interp->ext == NULL) {
+        PyObject *module = PyImport_ImportModule("atoll._core");
+        if (module == NULL) {
+            goto done;
+        }
+        Py_DECREF(module);
+        if (interp->ext == NULL) {
+            PyErr_SetString(PyExc_ImportError,
+                            "another copy of atoll._core was loaded");
+            goto done;
+        }
+    }
+    if (setup != NULL && setup->frame.len > 0) {
+        PyObject *rest = ext_decode(interp->ext, &setup->frame);
+        if (rest == NULL) {
+            goto done;
+        }
+        PyObject *apply = ext_state_python("atoll._setup", "apply");
+        PyObject *got
+            = apply == NULL ? NULL : PyObject_CallOneArg(apply, rest);
+        Py_XDECREF(apply);
+        Py_DECREF(rest);
+        if (got == NULL) {
+            goto done;
+        }
+        Py_DECREF(got);
+    }
+    result = 0;
+done:
+    free_setup(setup);
+    return result;
+}
+
+#if EXT_COMPAT_CREATE_BY_STDLIB
+
+/* Fails: NULL with an exception. */
+static PyInterpreterState *
+create_raw(PyObject *config, PyThreadState **out_initial)
+{
+    *out_initial = NULL;
+    PyObject *create = ext_state_python("_interpreters", "create");
+    if (create == NULL) {
+        return NULL;
+    }
+    PyObject *id = PyObject_CallOneArg(create, config);
+    Py_DECREF(create);
+    if (id == NULL) {
+        return NULL;
+    }
+    int64_t number = PyLong_AsLongLong(id);
+    Py_DECREF(id);
+    if (number == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    return ext_compat_lookup(number);
+}
+
+#else
+
+static int
+read_flag(PyObject *config, const char *name, int *out)
+{
+    PyObject *value = PyObject_GetAttrString(config, name);
+    if (value == NULL) {
+        return -1;
+    }
+    *out = PyObject_IsTrue(value);
+    Py_DECREF(value);
+    return *out < 0 ? -1 : 0;
+}
+
+static int
+read_config(PyObject *config, PyInterpreterConfig *out)
+{
+    PyObject *gil = PyObject_GetAttrString(config, "gil");
+    if (gil == NULL) {
+        return -1;
+    }
+    int own = PyUnicode_Check(gil)
+              && PyUnicode_CompareWithASCIIString(gil, "own") == 0;
+    Py_DECREF(gil);
+    out->gil = own ? PyInterpreterConfig_OWN_GIL
+                   : PyInterpreterConfig_SHARED_GIL;
+    return read_flag(config, "use_main_obmalloc", &out->use_main_obmalloc)
+                   || read_flag(config, "allow_fork", &out->allow_fork)
+                   || read_flag(config, "allow_exec", &out->allow_exec)
+                   || read_flag(config, "allow_threads", &out->allow_threads)
+                   || read_flag(config, "allow_daemon_threads",
+                                &out->allow_daemon_threads)
+                   || read_flag(config, "check_multi_interp_extensions",
+                                &out->check_multi_interp_extensions)
+               ? -1
+               : 0;
+}
+
+static PyInterpreterState *
+create_raw(PyObject *config, PyThreadState **out_initial)
+{
+    PyInterpreterConfig raw = {0};
+    if (read_config(config, &raw) < 0) {
+        return NULL;
+    }
+    PyThreadState *outer = PyThreadState_Get();
+    PyThreadState *initial = NULL;
+    PyStatus status = Py_NewInterpreterFromConfig(&initial, &raw);
+    if (PyStatus_Exception(status)) {
+        /* The caller's state is current again or was never left. */
+        (void)PyThreadState_Swap(outer);
+        PyErr_Format(PyExc_RuntimeError, "%s",
+                     status.err_msg ? status.err_msg : "unknown failure");
+        return NULL;
+    }
+    PyInterpreterState *interp = PyThreadState_GetInterpreter(initial);
+    (void)PyThreadState_Swap(outer);
+    *out_initial = initial;
+    return interp;
+}
+
+#endif
+
+static void
+lock_creation(void)
+{
+    if (pthread_mutex_trylock(&create_lock) != 0) {
+        Py_BEGIN_ALLOW_THREADS
+        (void)pthread_mutex_lock(&create_lock);
+        Py_END_ALLOW_THREADS
+    }
+}
+
+/* Main's atexit callback must be there when the process ends.  Attached:
+ * anywhere.  Fails: -1 with an exception. */
+static int
+load_in_main(ext_state *st)
+{
+    PyInterpreterState *handle = PyInterpreterState_Main();
+    int64_t id = PyInterpreterState_GetID(handle);
+    atoll_interp *interp = NULL;
+    ext_visit visit;
+    if (st->self->id == id) {
+        return 0;
+    }
+    if (atoll_registry_adopt(id, handle, &interp) != ATOLL_OK) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    int result = 0;
+    if (interp->ext == NULL) {
+        result = ext_attach_enter(st, interp, 0, &visit);
+        if (result == 0) {
+            ext_attach_leave(&visit);
+        }
+    }
+    atoll_interp_release(interp);
+    return result;
+}
+
+int
+ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot,
+                     atoll_interp **out_interp)
+{
+    if (load_in_main(st) < 0) {
+        return -1;
+    }
+    if (EXT_COMPAT_CREATE_SERIALLY) {
+        lock_creation();
+    }
+    PyThreadState *initial = NULL;
+    PyInterpreterState *handle = create_raw(config, &initial);
+    if (EXT_COMPAT_CREATE_SERIALLY) {
+        (void)pthread_mutex_unlock(&create_lock);
+    }
+    if (handle == NULL) {
+        return -1;
+    }
+    atoll_interp *interp = NULL;
+    if (atoll_registry_adopt(PyInterpreterState_GetID(handle), handle,
+                             &interp)
+        != ATOLL_OK)
+    {
+        PyErr_NoMemory();
+        return -1;
+    }
+    atoll_mutex_lock(&interp->lock);
+    interp->owned = true;
+    interp->creator = st->self->id;
+    atoll_mutex_unlock(&interp->lock);
+    if ((initial != NULL && ext_attach_keep_initial(interp, initial) < 0)) {
+        PyErr_NoMemory();
+        atoll_interp_release(interp);
+        return -1;
+    }
+    if (snapshot != Py_None
+        && ext_create_set_setup(st, interp, snapshot) < 0)
+    {
+        PyObject *error = PyErr_GetRaisedException();
+        if (ext_lifecycle_close(st, interp) < 0) {
+            PyErr_Clear();
+        }
+        PyErr_SetRaisedException(error);
+        atoll_interp_release(interp);
+        return -1;
+    }
+    *out_interp = interp;
+    return 0;
+}
+
+int
+ext_create_find(ext_state *st, int64_t id, atoll_interp **out_interp)
+{
+    atoll_interp *interp = NULL;
+    if (atoll_registry_find(id, &interp) == ATOLL_OK) {
+        if (atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
+            && !interp->spare)
+        {
+            *out_interp = interp;
+            return 0;
+        }
+        atoll_interp_release(interp);
+    }
+    else {
+        PyInterpreterState *handle = ext_compat_lookup(id);
+        if (handle != NULL) {
+            if (atoll_registry_adopt(id, handle, out_interp) == ATOLL_OK) {
+                return 0;
+            }
+            PyErr_NoMemory();
+            return -1;
+        }
+        PyErr_Clear();
+    }
+    ext_error_format(st, EXT_ERR_NOT_FOUND, "unrecognized interpreter ID %lld",
+                     (long long)id);
+    return -1;
+}
+
+/* Is an interpreter made by others, of which atoll hears nothing, alive? */
+static bool
+is_alive(atoll_interp *interp)
+{
+    if (interp->owned || interp->ext != NULL) {
+        return true;
+    }
+    if (ext_compat_lookup(interp->id) != NULL) {
+        return true;
+    }
+    PyErr_Clear();
+    return false;
+}
+
+/* Adopts interpreters made by others since the last time.  Their ids are
+ * consecutive, so it is enough to look up each new id once: no walk of a list
+ * that other threads change. */
+static int
+adopt_new(void)
+{
+    static _Atomic int64_t scanned; /* ids up to it were looked up */
+    const int64_t sane = 1000000;
+    PyInterpreterState *head = PyInterpreterState_Head();
+    int64_t last = head == NULL ? 0 : PyInterpreterState_GetID(head);
+    int64_t first = atomic_load(&scanned);
+    if (last - first > sane) {
+        last = first; /* the head was just being freed */
+    }
+    for (int64_t id = first; id <= last; id++) {
+        atoll_interp *interp = NULL;
+        if (atoll_registry_find(id, &interp) == ATOLL_OK) {
+            atoll_interp_release(interp);
+            continue;
+        }
+        PyInterpreterState *handle = ext_compat_lookup(id);
+        if (handle == NULL) {
+            PyErr_Clear();
+            continue;
+        }
+        if (_PyInterpreterState_IsReady != NULL
+            && !_PyInterpreterState_IsReady(handle))
+        {
+            last = id - 1; /* being made: look again next time */
+            break;
+        }
+        if (atoll_registry_adopt(id, handle, &interp) != ATOLL_OK) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        atoll_interp_release(interp);
+    }
+    int64_t seen = first;
+    while (last > seen
+           && !atomic_compare_exchange_weak(&scanned, &seen, last))
+    {
+    }
+    return 0;
+}
+
+int
+ext_create_list(ext_state *Py_UNUSED(st), atoll_interp ***out_list,
+                   size_t *out_count)
+{
+    if (adopt_new() < 0) {
+        return -1;
+    }
+    if (atoll_registry_list(out_list, out_count) != ATOLL_OK) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    size_t kept = 0;
+    atoll_interp **list = *out_list;
+    for (size_t i = 0; i < *out_count; i++) {
+        atoll_interp *interp = list[i];
+        if (!is_alive(interp)) {
+            atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
+        }
+        if (atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
+            && !interp->spare)
+        {
+            list[kept++] = interp;
+        }
+        else {
+            atoll_interp_release(interp);
+        }
+    }
+    *out_count = kept;
+    return 0;
+}
+
+void
+ext_create_after_fork(void)
+{
+    (void)pthread_mutex_init(&create_lock, NULL);
+}

@@ -1,0 +1,42 @@
+/* How interpreters begin, and how they are found. */
+#ifndef ATOLL_EXT_CREATE_H
+#define ATOLL_EXT_CREATE_H
+
+#include "attach.h"
+
+/* A new interpreter, made by `config` (what _interpreters.create takes on
+ * 3.13+, an object with PyInterpreterConfig's fields on 3.12); `setup` is the
+ * tuple that atoll._setup.snapshot() returns, applied at the first visit.
+ * Attached: to the creator.
+ * Owns: the caller gets a reference to the record.
+ * Fails: -1 with an exception. */
+int
+ext_create_new(ext_state *st, PyObject *config, PyObject *setup,
+                     atoll_interp **out_interp);
+
+/* Leaves a new setup for the next visitor, in the place of the old one. */
+int
+ext_create_set_setup(ext_state *st, atoll_interp *interp, PyObject *setup);
+
+/* The record of the live interpreter `id`, one made by others included.
+ * Fails: -1 with InterpreterNotFoundError or MemoryError. */
+int
+ext_create_find(ext_state *st, int64_t id, atoll_interp **out_interp);
+
+/* The live interpreters, ascending id, those made by others included; each
+ * acquired, the array freed by the caller with atoll_free.
+ * Fails: -1 with an exception. */
+int
+ext_create_list(ext_state *st, atoll_interp ***out_list,
+                   size_t *out_count);
+
+/* Applies what the creator left, and loads atoll (ext_attach_setup).
+ * Attached: to interp, at its first visit.  Fails: -1 with an exception. */
+int
+ext_create_set_up(atoll_interp *interp);
+
+/* In the child after fork. */
+void
+ext_create_after_fork(void);
+
+#endif
