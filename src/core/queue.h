@@ -145,6 +145,15 @@ atoll_queue_unfinished(atoll_queue *queue);
 atoll_status
 atoll_queue_select(atoll_queue *const *queues, size_t count,
                    atoll_wait *wait, bool *ready, size_t *out_ready);
+/* The same in two steps: watch leaves it to the caller to wake the next one,
+ * by pass_on, which it must call after ATOLL_OK, and soon.  Meanwhile it may
+ * take what it came for: the next one then sleeps on. */
+atoll_status
+atoll_queue_watch(atoll_queue *const *queues, size_t count, atoll_wait *wait,
+                  bool *ready, size_t *out_ready) ATOLL_MUST_CHECK;
+void
+atoll_queue_pass_on(atoll_queue *const *queues, size_t count,
+                    const bool *ready);
 
 /* An interpreter has ended (nothing of it runs or waits any more): the
  * policies of the items that it put are carried out, in all queues. */

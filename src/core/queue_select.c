@@ -10,6 +10,10 @@
  * before them that has not looked yet; an item wakes one of them, and a second
  * only when the first one leaves it there; none is left asleep beside an item.
  *
+ * When it is passed on matters.  At once, before the caller could take the
+ * item, would wake them all, one after the other; so it is a step of its own
+ * (pass_on), as late as the caller can make it.
+ *
  * The sleeper holds handles to all the queues (its caller's).
  * Locks: one queue at a time.
  */
@@ -64,14 +68,12 @@ join_lines(selection *sel, const atoll_wait *wait)
     }
 }
 
-/* Leaves all lines; passes on what woke this one. */
+/* Leaves all lines. */
 static void
 leave_lines(selection *sel)
 {
     for (size_t i = 0; i < sel->joined; i++) {
         atoll_queue *queue = sel->queues[i];
-        queue_wakes wakes;
-        queue_wakes_init(&wakes);
         atoll_mutex_lock(&queue->lock);
         if (queue_is_ready(queue)) {
             note_ready(sel, i);
@@ -79,13 +81,28 @@ leave_lines(selection *sel)
         if (sel->nodes[i].queued) {
             atoll_line_remove(&queue->watchers, &sel->nodes[i]);
         }
-        else if (queue->items.count > 0) {
-            queue_announce(queue, &wakes);
-        }
         atoll_mutex_unlock(&queue->lock);
-        queue_wakes_send(&wakes);
     }
     sel->joined = 0;
+}
+
+void
+atoll_queue_pass_on(atoll_queue *const *queues, size_t count,
+                    const bool *ready)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!ready[i]) {
+            continue;
+        }
+        queue_wakes wakes;
+        queue_wakes_init(&wakes);
+        atoll_mutex_lock(&queues[i]->lock);
+        if (queues[i]->items.count > 0) {
+            queue_announce(queues[i], &wakes);
+        }
+        atoll_mutex_unlock(&queues[i]->lock);
+        queue_wakes_send(&wakes);
+    }
 }
 
 static atoll_status
@@ -107,6 +124,18 @@ sleep_on(selection *sel, atoll_wait *wait)
 atoll_status
 atoll_queue_select(atoll_queue *const *queues, size_t count,
                    atoll_wait *wait, bool *ready, size_t *out_ready)
+{
+    atoll_status status
+        = atoll_queue_watch(queues, count, wait, ready, out_ready);
+    if (status == ATOLL_OK) {
+        atoll_queue_pass_on(queues, count, ready);
+    }
+    return status;
+}
+
+atoll_status
+atoll_queue_watch(atoll_queue *const *queues, size_t count, atoll_wait *wait,
+                  bool *ready, size_t *out_ready)
 {
     selection sel = {.queues = queues, .count = count, .ready = ready};
     for (size_t i = 0; i < count; i++) {

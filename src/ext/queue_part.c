@@ -190,11 +190,11 @@ select_ready(ext_state *st, PyObject *tuple, int64_t deadline)
     size_t nready = 0;
     atoll_status status
         = atoll_queue_select(queues, count, NULL, ready, &nready);
-    if (status == ATOLL_E_EMPTY && deadline != 0) {
+    bool slept = status == ATOLL_E_EMPTY && deadline != 0;
+    if (slept) {
         do {
             Py_BEGIN_ALLOW_THREADS
-            status = atoll_queue_select(queues, count, &wait, ready,
-                                        &nready);
+            status = atoll_queue_watch(queues, count, &wait, ready, &nready);
             Py_END_ALLOW_THREADS
         } while (status == ATOLL_E_INTERRUPTED && ext_run_check(st) == 0);
     }
@@ -210,6 +210,11 @@ select_ready(ext_state *st, PyObject *tuple, int64_t deadline)
                    < 0) {
             Py_CLEAR(result);
         }
+    }
+    if (slept && status == ATOLL_OK) {
+        /* As late as can be, and with the GIL: the caller then most often
+         * has taken the item when the next one looks. */
+        atoll_queue_pass_on(queues, count, ready);
     }
 done:
     PyMem_Free(queues);
