@@ -257,6 +257,30 @@ atoll_queue_unfinished(atoll_queue *queue)
     return unfinished;
 }
 
+static size_t
+length_of(const atoll_line *line)
+{
+    size_t length = 0;
+    for (const atoll_waiter *at = line->first; at != NULL; at = at->next) {
+        length++;
+    }
+    return length;
+}
+
+atoll_queue_waiting
+atoll_queue_count_waiting(atoll_queue *queue)
+{
+    atoll_mutex_lock(&queue->lock);
+    atoll_queue_waiting waiting = {
+        .getters = length_of(&queue->getters),
+        .putters = length_of(&queue->putters),
+        .watchers = length_of(&queue->watchers),
+        .joiners = length_of(&queue->joiners),
+    };
+    atoll_mutex_unlock(&queue->lock);
+    return waiting;
+}
+
 bool
 atoll_queue_is_shutdown(atoll_queue *queue)
 {

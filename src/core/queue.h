@@ -135,6 +135,17 @@ atoll_queue_join(atoll_queue *queue, atoll_wait *wait);
 uint64_t
 atoll_queue_unfinished(atoll_queue *queue);
 
+/* How many stand in each line just now, for tests that must know that
+ * somebody waits. */
+typedef struct atoll_queue_waiting {
+    size_t getters;
+    size_t putters;
+    size_t watchers;
+    size_t joiners;
+} atoll_queue_waiting;
+atoll_queue_waiting
+atoll_queue_count_waiting(atoll_queue *queue);
+
 /* Waits until at least one queue is ready: get would not wait (an item, or
  * shut down).  ready[i] tells which, *out_ready how many; count 0 returns at
  * once.  It reserves nothing: somebody else may take the item first.

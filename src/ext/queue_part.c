@@ -263,6 +263,21 @@ core_live_queues(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyLong_FromUnsignedLongLong(atoll_queue_live());
 }
 
+static PyObject *
+core_queue_waiting(PyObject *module, PyObject *obj)
+{
+    queue_object *self
+        = queue_check(ext_state_of_module(module), obj, "_queue_waiting()");
+    if (self == NULL) {
+        return NULL;
+    }
+    atoll_queue_waiting waiting = atoll_queue_count_waiting(self->queue);
+    return Py_BuildValue("(nnnn)", (Py_ssize_t)waiting.getters,
+                         (Py_ssize_t)waiting.putters,
+                         (Py_ssize_t)waiting.watchers,
+                         (Py_ssize_t)waiting.joiners);
+}
+
 static PyMethodDef functions[] = {
     {"create_queue", (PyCFunction)(void (*)(void))core_create_queue,
      METH_FASTCALL | METH_KEYWORDS, create_queue_doc},
@@ -270,6 +285,9 @@ static PyMethodDef functions[] = {
      METH_FASTCALL | METH_KEYWORDS, wait_doc},
     {"_live_queues", core_live_queues, METH_NOARGS,
      PyDoc_STR("How many queues there are in the process.")},
+    {"_queue_waiting", core_queue_waiting, METH_O,
+     PyDoc_STR("How many wait on a queue now: to get, to put, in wait(), in "
+               "join(); for tests.")},
     {NULL, NULL, 0, NULL},
 };
 
