@@ -12,7 +12,7 @@
 #define NEW_KEYS_KEPT 512
 
 static inline size_t
-key_row(const uint8_t *data, size_t size)
+key_hash(const uint8_t *data, size_t size)
 {
     const uint64_t mix = UINT64_C(0x9E3779B97F4A7C15);
     uint64_t a = 0, hash = size * mix;
@@ -35,7 +35,7 @@ key_row(const uint8_t *data, size_t size)
             | data[size - 1];
     }
     hash = (hash ^ a) * mix;
-    return (size_t)(hash >> 40) & (EXT_KEY_ROWS - 1);
+    return (size_t)(hash >> 40);
 }
 
 static PyObject *
@@ -97,11 +97,36 @@ is_key(PyObject *known, const uint8_t *data, size_t size, unsigned head)
            && (PyUnicode_CHECK_INTERNED(known) || !(head & 0x80));
 }
 
+/* A bigger table with the keys that the old one has; none without memory. */
+static void
+grow_keys(transfer_part *part)
+{
+    size_t rows = part->keys == NULL ? EXT_KEY_ROWS : EXT_KEY_ROWS_MOST;
+    PyObject *(*keys)[2] = PyMem_Calloc(rows, sizeof(*keys));
+    if (keys == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < 2 * part->key_rows; i++) {
+        PyObject *str = part->keys[i / 2][i % 2];
+        if (str != NULL) {
+            size_t hash = key_hash(PyUnicode_1BYTE_DATA(str),
+                                   (size_t)PyUnicode_GET_LENGTH(str));
+            PyObject **row = keys[hash & (rows - 1)];
+            Py_XSETREF(row[1], row[0]);
+            row[0] = str;
+        }
+    }
+    PyMem_Free(part->keys);
+    part->keys = keys;
+    part->key_rows = rows;
+    part->keys_added = 0;
+}
+
 /* A row of the cache has two places, the one used last first. */
 static PyObject *
-new_key(decoder *d, PyObject **row, const uint8_t *data, size_t size,
-        unsigned head)
+new_key(decoder *d, const uint8_t *data, size_t size, unsigned head)
 {
+    transfer_part *part = d->part;
     PyObject *str = new_ascii(d, data, size);
     if (str == NULL) {
         return NULL;
@@ -112,10 +137,18 @@ new_key(decoder *d, PyObject **row, const uint8_t *data, size_t size,
     else if (++d->new_keys > NEW_KEYS_KEPT) {
         return str; /* so many that few can come again */
     }
-    PyObject *oldest = row[1];
-    row[1] = row[0];
-    row[0] = Py_NewRef(str);
-    Py_XDECREF(oldest);
+    if (part->keys_added++ >= part->key_rows
+        && part->key_rows < EXT_KEY_ROWS_MOST) {
+        grow_keys(part);
+    }
+    if (part->keys != NULL) {
+        PyObject **row
+            = part->keys[key_hash(data, size) & (part->key_rows - 1)];
+        PyObject *oldest = row[1];
+        row[1] = row[0];
+        row[0] = Py_NewRef(str);
+        Py_XDECREF(oldest);
+    }
     return str;
 }
 
@@ -129,19 +162,23 @@ dec_key(decoder *d, PyObject **out)
         return dec_corrupt(d);
     }
     size_t size = head & 0x7F;
-    PyObject **row = d->part->keys[key_row(data, size)];
-    if (ATOLL_LIKELY(is_key(row[0], data, size, head))) {
-        *out = Py_NewRef(row[0]);
-        return DEC_DONE;
+    transfer_part *part = d->part;
+    if (part->keys != NULL) {
+        PyObject **row
+            = part->keys[key_hash(data, size) & (part->key_rows - 1)];
+        if (ATOLL_LIKELY(is_key(row[0], data, size, head))) {
+            *out = Py_NewRef(row[0]);
+            return DEC_DONE;
+        }
+        if (is_key(row[1], data, size, head)) {
+            PyObject *str = row[1];
+            row[1] = row[0];
+            row[0] = str;
+            *out = Py_NewRef(str);
+            return DEC_DONE;
+        }
     }
-    if (is_key(row[1], data, size, head)) {
-        PyObject *str = row[1];
-        row[1] = row[0];
-        row[0] = str;
-        *out = Py_NewRef(str);
-        return DEC_DONE;
-    }
-    *out = new_key(d, row, data, size, head);
+    *out = new_key(d, data, size, head);
     return *out == NULL ? DEC_FAILED : DEC_DONE;
 }
 

@@ -209,3 +209,45 @@ enc_fail(encoder *e, PyObject *obj)
     Py_XDECREF(type);
     return ENC_FAILED;
 }
+
+/* The rest of the message of a NotShareableError behind name, which it then
+ * begins with; NULL without an exception if it does not. */
+static PyObject *
+rest_of(encoder *e, PyObject *error, PyObject *name)
+{
+    if ((PyObject *)Py_TYPE(error)
+        != ext_error_type(e->st, EXT_ERR_NOT_SHAREABLE)) {
+        return NULL;
+    }
+    PyObject *text = PyObject_Str(error);
+    PyObject *rest = NULL;
+    if (text != NULL) {
+        Py_ssize_t length = PyUnicode_GET_LENGTH(text);
+        if (PyUnicode_Tailmatch(text, name, 0, length, -1) == 1) {
+            rest = PyUnicode_Substring(text, PyUnicode_GET_LENGTH(name),
+                                       length);
+        }
+    }
+    Py_XDECREF(text);
+    PyErr_Clear();
+    return rest;
+}
+
+int
+enc_fail_inside(encoder *e, PyObject *obj, PyObject *name)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *rest = rest_of(e, error, name);
+    PyObject *path = rest == NULL ? NULL : path_of(e);
+    if (path == NULL) {
+        Py_XDECREF(rest);
+        PyErr_SetRaisedException(error);
+        return enc_fail(e, obj);
+    }
+    PyErr_SetRaisedException(PyException_GetCause(error));
+    Py_DECREF(error);
+    ext_error_chain(e->st, EXT_ERR_NOT_SHAREABLE, "%U%U", path, rest);
+    Py_DECREF(path);
+    Py_DECREF(rest);
+    return ENC_FAILED;
+}

@@ -604,8 +604,21 @@ put_definition(encoder *e, PyObject *obj, int *out_result)
         atoll_def_acquire(def);
         *out_result = put_attachment(e, obj, ATOLL_TAG_DEF, -1,
                                      &atoll_def_ops, def);
+        return 1;
     }
-    return found;
+    if (found == 0) {
+        return 0;
+    }
+    /* The definition names places by the object's qualified name. */
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *name = PyObject_GetAttr(obj, e->part->names.qualname);
+    PyErr_Clear();
+    PyErr_SetRaisedException(error);
+    *out_result = name != NULL && PyUnicode_Check(name)
+                      ? enc_fail_inside(e, obj, name)
+                      : enc_fail(e, obj);
+    Py_XDECREF(name);
+    return 1;
 }
 
 /* A class or function that nobody has defined: by its name. */

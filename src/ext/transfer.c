@@ -281,7 +281,7 @@ transfer_clear(ext_state *st)
     Py_CLEAR(part->newobj_ex);
     Py_CLEAR(part->slotnames);
     Py_CLEAR(part->byvalue_reduce);
-    for (size_t i = 0; i < EXT_KEY_ROWS; i++) {
+    for (size_t i = 0; i < part->key_rows; i++) {
         Py_CLEAR(part->keys[i][0]);
         Py_CLEAR(part->keys[i][1]);
     }
@@ -298,6 +298,7 @@ transfer_free(ext_state *st)
         Py_XDECREF(part->small_ints[i]);
     }
     drop_names(&part->names);
+    PyMem_Free(part->keys);
     atoll_memo_fini(&part->memo);
     PyMem_Free(part);
     st->parts[EXT_PART_TRANSFER] = NULL;

@@ -14,8 +14,9 @@
 #include "../core/wire.h"
 
 #define EXT_MAX_CROSSINGS 24
-#define EXT_KEY_ROWS 2048 /* a power of two */
-#define EXT_INT_CACHE 512 /* a power of two */
+#define EXT_KEY_ROWS 128 /* powers of two: at first */
+#define EXT_KEY_ROWS_MOST 2048
+#define EXT_INT_CACHE 256 /* a power of two */
 
 /* From this size on a payload is pinned where pinning is possible. */
 #define EXT_PIN_LEAST 1024
@@ -62,7 +63,9 @@ typedef struct transfer_part {
     PyObject *small_ints[ATOLL_INT_COUNT];
     /* Short str that came lately, by content: the keys of dicts come again
      * and again, and a cached one has its hash already. */
-    PyObject *keys[EXT_KEY_ROWS][2];
+    PyObject *(*keys)[2]; /* NULL: none so far */
+    size_t key_rows;
+    size_t keys_added;
     /* Ints that a decoding has met, by value: see decode_leaf.c.  An entry
      * counts only if it bears the decoding's number. */
     uint32_t int_generation;
@@ -214,6 +217,11 @@ enc_rare_leaf(encoder *e, PyObject *obj);
  * through unchanged pass through.  Returns ENC_FAILED. */
 int
 enc_fail(encoder *e, PyObject *obj);
+
+/* The same when the exception is one of ours and its message a place below
+ * obj, which it calls name: then the two become one. */
+int
+enc_fail_inside(encoder *e, PyObject *obj, PyObject *name);
 
 /* encode_reduce.c */
 /* Anything that is not native. */
