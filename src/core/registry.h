@@ -137,6 +137,10 @@ atoll_status
 atoll_interp_visit(atoll_interp *interp, bool run, uint64_t *out_generation);
 void
 atoll_interp_leave(atoll_interp *interp, bool run);
+/* For the thread that has the slot and stays inside: a new generation, which
+ * `run` (see above) stands for.  Returns it. */
+uint64_t
+atoll_interp_next_call(atoll_interp *interp, void *run);
 
 /* The same, also while it is closing: for the helper thread, which touches the
  * handle for an instant.  False: too late. */

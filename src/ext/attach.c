@@ -691,33 +691,62 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
 
 /* Attached: to the target.  Leaves nothing of this call in the state. */
 static void
-clean_state(ext_visit *visit)
+clean_call(ext_visit *visit)
 {
     if (visit->kept != NULL) {
         ext_compat_reset_state(visit->inner);
     }
+    if (!visit->run) {
+        return;
+    }
+    atoll_mutex_lock(&visit->interp->lock);
+    visit->interp->run = NULL;
+    bool interrupted = visit->interrupted;
+    atoll_frame *error = visit->error;
+    visit->error = NULL;
+    atoll_mutex_unlock(&visit->interp->lock);
+    if (interrupted) {
+        /* What was meant for this call must not hit the next one. */
+        (void)PyThreadState_SetAsyncExc(atoll_thread_ident(), NULL);
+    }
+    if (visit->armed) {
+        ext_attach_disarm(visit);
+    }
+    if (error != NULL) {
+        atoll_frame_release(error);
+    }
+}
+
+static void
+clean_state(ext_visit *visit)
+{
     if (visit->run) {
         link_below(visit, NULL);
-        atoll_mutex_lock(&visit->interp->lock);
-        visit->interp->run = NULL;
-        bool interrupted = visit->interrupted;
-        atoll_frame *error = visit->error;
-        visit->error = NULL;
-        atoll_mutex_unlock(&visit->interp->lock);
-        if (interrupted) {
-            /* What was meant for this call must not hit the next one. */
-            (void)PyThreadState_SetAsyncExc(atoll_thread_ident(), NULL);
-        }
-        if (visit->armed) {
-            ext_attach_disarm(visit);
-        }
-        if (error != NULL) {
-            atoll_frame_release(error);
-        }
     }
+    clean_call(visit);
     if (visit->marked && _PyInterpreterState_SetNotRunningMain != NULL) {
         _PyInterpreterState_SetNotRunningMain(visit->interp->handle);
     }
+}
+
+void
+ext_attach_end_call(ext_visit *visit)
+{
+    PyErr_Clear();
+    clean_call(visit);
+    if (ATOLL_UNLIKELY(atomic_load_explicit(&visit->interp->has_chores,
+                                            memory_order_relaxed)))
+    {
+        do_chores(visit->interp);
+    }
+}
+
+void
+ext_attach_begin_call(ext_visit *visit)
+{
+    /* No mark can be set: the visit is not the record's running call. */
+    visit->interrupted = visit->deliver = visit->timed_out = false;
+    visit->generation = atoll_interp_next_call(visit->interp, visit);
 }
 
 void

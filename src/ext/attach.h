@@ -62,6 +62,16 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
 void
 ext_attach_leave(ext_visit *visit);
 
+/* For a thread that stays inside (a pool's worker): the call that ran is over,
+ * and leaves nothing behind; then another one begins, with a generation of its
+ * own.  What is meant for one never hits the other; in between there is
+ * nothing to interrupt.  An exception that is set is dropped.
+ * Attached: to visit->interp. */
+void
+ext_attach_end_call(ext_visit *visit);
+void
+ext_attach_begin_call(ext_visit *visit);
+
 /* Goes back after the target was ended (its state is no more).
  * Attached: to nothing; to the outer interpreter afterwards. */
 void

@@ -739,6 +739,19 @@ ext_interrupt_call(ext_state *st, atoll_interp *interp, PyObject *exc)
     return PyBool_FromLong(found);
 }
 
+int
+ext_interrupt_one(atoll_interp *interp, uint64_t generation)
+{
+    if (need_helper() < 0) {
+        return -1;
+    }
+    request what = {NULL, false};
+    (void)pthread_mutex_lock(&timers.lock);
+    bool found = interrupt_locked(interp, generation, &what);
+    (void)pthread_mutex_unlock(&timers.lock);
+    return found;
+}
+
 void
 ext_interrupt_seal(ext_visit *visit)
 {

@@ -13,6 +13,11 @@ ext_interrupt_parse_timeout(PyObject *value, const char *name, double *out);
 PyObject *
 ext_interrupt_call(ext_state *st, atoll_interp *interp, PyObject *exc);
 
+/* The same for exactly the call of this generation, with Interrupted.
+ * Fails: -1 with an exception; else whether it runs. */
+int
+ext_interrupt_one(atoll_interp *interp, uint64_t generation);
+
 /* close(interrupt=True): interrupts what runs in interp and waits for it up
  * to `seconds` (negative: for ever).  Fails: -1, by a signal handler or bad
  * luck; that something still runs is not its failure. */
