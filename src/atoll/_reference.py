@@ -47,6 +47,10 @@ def find(obj: Any) -> str | None:
         return None
     if _reach(module, name) is obj:
         return f"{module}:{name}" if importable(module) else None
+    if _reach("_interpreters", name) is obj:
+        # CPython's own errors: they bear a module's name that need not be
+        # loaded, or that atoll.install() has given to another.
+        return f"_interpreters:{name}"
     if module == "builtins" and isinstance(obj, type):
         return _find_type(obj)
     return None

@@ -53,10 +53,17 @@ Queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     ext_state *st = ext_state_of_class(type);
-    int overflow;
-    long long id = PyLong_AsLongLongAndOverflow(number, &overflow);
+    long long id = PyLong_AsLongLong(number);
+    if (id == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (id < 0) {
+        PyErr_Format(PyExc_ValueError, "id must not be negative, got %R",
+                     number);
+        return NULL;
+    }
     atoll_queue *queue;
-    if (id <= 0 || atoll_queue_find((uint64_t)id, &queue) != ATOLL_OK) {
+    if (id == 0 || atoll_queue_find((uint64_t)id, &queue) != ATOLL_OK) {
         PyErr_Format(ext_error_type(st, EXT_ERR_QUEUE_NOT_FOUND),
                      "queue %S not found", number);
         return NULL;

@@ -21,11 +21,12 @@ import subprocess
 import sys
 import unittest
 from pathlib import Path
+from typing import Any, ClassVar
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from excluded import EXCLUDED  # noqa: E402
+from excluded import EXCLUDED, EXCLUDED_SUBTESTS  # noqa: E402
 
 MODULES = ["test_api", "test_lifecycle", "test_queues"]
 #: Seconds for one module; a safety net against a hang.
@@ -85,11 +86,26 @@ def use_public_signature() -> None:
 
 
 class Result(unittest.TextTestResult):
-    """Prints each test's name before it runs: a crash then tells which it was."""
+    """Prints each test's name before it runs, and leaves out subtests."""
+
+    #: The entries of EXCLUDED_SUBTESTS that were needed.
+    used: ClassVar[set[str]] = set()
+    stdlib = False
 
     def startTest(self, test: unittest.TestCase) -> None:
         super().startTest(test)
+        # A crash then tells which it was.
         self.stream.flush()
+
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
+        if err is not None and not self.stdlib:
+            name = f"{short(test)} {subtest._subDescription()}"
+            for pattern, reason in EXCLUDED_SUBTESTS.items():
+                if re.fullmatch(pattern, name):
+                    self.used.add(pattern)
+                    print(f"\nleft out: {name}: {reason}", flush=True)
+                    return
+        super().addSubTest(test, subtest, err)
 
 
 def child(module: str, words: list[str], stdlib: bool) -> int:
@@ -120,9 +136,16 @@ def child(module: str, words: list[str], stdlib: bool) -> int:
         if mine and not any(re.fullmatch(pattern, name) for name in known):
             print(f"excluded.py names a test that is not there: {pattern}")
             return 1
+    Result.stdlib = stdlib
     result = unittest.TextTestRunner(verbosity=2, resultclass=Result).run(chosen)
+    unneeded = {p for p in EXCLUDED_SUBTESTS if p.startswith(module)} - Result.used
+    if unneeded and not words and not stdlib:
+        print("excluded.py names subtests that pass:", *sorted(unneeded), sep="\n  ")
+        return 1
     # By test: one with five subtests that fail is one.
     failures = [test for test, _ in [*result.failures, *result.errors]] + result.unexpectedSuccesses
+    for test, reason in result.skipped:
+        print(f"skipped: {short(test)}: {reason}")
     bad = len({getattr(test, "test_case", test).id() for test in failures})
     skipped = len({getattr(test, "test_case", test).id() for test, _ in result.skipped})
     good = max(0, result.testsRun - bad - skipped)
@@ -194,7 +217,7 @@ def main() -> int:
         if status:
             print(f"--- {module}: exit status {status}\n{printed}")
         else:
-            print("\n".join(line for line in printed.splitlines() if line.startswith("left out: ")))
+            print("\n".join(line for line in printed.splitlines() if line.startswith(("left out: ", "skipped: "))))
         if counts is None:
             bad += 1
             print(f"{module} did not come to its end")

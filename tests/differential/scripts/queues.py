@@ -41,11 +41,6 @@ interp = interpreters.create()
 interp.prepare_main(q=q, small=small)
 interp.exec("q.put([1, {'two': 3}]); small.put(q); print(q.qsize())")
 print(q.get(), small.get() is q)
-items = [object]
-items[0] = shared = ["shared"]
-q.put((shared, shared))
-left, right = q.get()
-print(left is right, left is shared)
 started = time.monotonic()
 try:
     q.get(timeout=1)
