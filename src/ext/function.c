@@ -734,9 +734,19 @@ core_home(PyObject *module, PyObject *Py_UNUSED(unused))
 
 /* Whether the interpreter with this id is there still. */
 static PyObject *
-core_is_alive(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(arg))
+core_is_alive(PyObject *Py_UNUSED(module), PyObject *arg)
 {
-    Py_RETURN_TRUE;
+    int64_t id = PyLong_AsLongLong(arg);
+    if (id == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    atoll_interp *interp;
+    if (atoll_registry_find(id, &interp) != ATOLL_OK) {
+        Py_RETURN_FALSE;
+    }
+    bool alive = atoll_interp_get_life(interp) != ATOLL_LIFE_GONE;
+    atoll_interp_release(interp);
+    return PyBool_FromLong(alive);
 }
 
 /* For the tests: (sent from here, built or known here, new since the last
