@@ -30,233 +30,10 @@
 
 #include "../core/wire.h"
 
-/* What refers to containers may keep its own object alive; so many such
- * entries at most (function_impl.h, fn_entry.holds). */
-#define MOST_HOLDERS 512
-
-/* Before a sweep of what is retired. */
-#define SWEEP_COUNT 32
-#define SWEEP_BYTES (256 * 1024)
-
-/* Who keeps the object of a slot alive. */
-typedef enum fn_keeper {
-    FN_KEPT,  /* the slot */
-    FN_OWN,   /* nobody: it is what `entry` is for */
-    FN_WEAK,  /* nobody: an original that came home in another's definition;
-                 obj is a weak reference to it */
-} fn_keeper;
-
-typedef struct fn_slot {
-    atoll_def *def;
-    PyObject *obj;   /* owned unless FN_OWN */
-    fn_entry *entry; /* FN_OWN: borrowed.  FN_KEPT by reference: owned, the
-                        evidence that an import still gives obj */
-    struct fn_slot *next; /* in the list of those about to go */
-    uint8_t keeper;
-} fn_slot;
-
-typedef struct function_part {
-    atoll_table by_key;
-    atoll_table by_ref;
-    atoll_table by_id;
-    fn_entry *oldest, *newest; /* those that hold something */
-    size_t holders;
-    atoll_def *last;   /* for the caller of define, if no table has it */
-    PyObject *recent;  /* for the caller of resolve, if no table has it */
-    size_t new_count;  /* slots since the last sweep */
-    size_t new_bytes;
-    PyObject *forget;  /* the callback of all weak references */
-    /* Modules of atoll, once used. */
-    PyObject *reference;
-    PyObject *byvalue;
-    PyObject *rebuild;
-    PyObject *missing; /* atoll._byvalue's sign for an empty cell */
-} function_part;
-
 static function_part *
 get_part(ext_state *st)
 {
     return st->parts[EXT_PART_FUNCTION];
-}
-
-static uint64_t
-address(const void *ptr)
-{
-    return (uint64_t)(uintptr_t)ptr;
-}
-
-static void
-retire(atoll_def *def)
-{
-    atomic_store_explicit(&def->retired, true, memory_order_relaxed);
-}
-
-static bool
-is_retired(atoll_def *def)
-{
-    return atomic_load_explicit(&def->retired, memory_order_relaxed);
-}
-
-/* ---- slots: what a definition is here ---- */
-
-static void
-free_slot(fn_slot *slot)
-{
-    atoll_def_release(slot->def);
-    if (slot->keeper != FN_OWN) {
-        if (slot->entry != NULL) {
-            ext_function_entry_release(slot->entry);
-        }
-        Py_XDECREF(slot->obj);
-    }
-    PyMem_Free(slot);
-}
-
-static void
-drop_slots(function_part *part, fn_slot *list)
-{
-    for (fn_slot *slot = list; slot != NULL; slot = slot->next) {
-        (void)atoll_table_remove(&part->by_id, slot->def->id);
-    }
-    while (list != NULL) {
-        fn_slot *slot = list;
-        list = slot->next;
-        free_slot(slot); /* may run Python code */
-    }
-}
-
-/* Drops the slots of retired definitions, if enough may have gathered. */
-static void
-sweep(function_part *part)
-{
-    if (part->new_bytes < SWEEP_BYTES
-        && (part->new_count < SWEEP_COUNT
-            || part->new_count < part->by_id.count / 2)) {
-        return;
-    }
-    part->new_bytes = part->new_count = 0;
-    fn_slot *dead = NULL;
-    size_t pos = 0;
-    void *value;
-    while (atoll_table_next(&part->by_id, &pos, &value)) {
-        fn_slot *slot = value;
-        if (slot->keeper != FN_OWN && is_retired(slot->def)) {
-            slot->next = dead;
-            dead = slot;
-        }
-    }
-    drop_slots(part, dead);
-}
-
-/* Puts a slot into the table.  Owns: obj and entry go over to it, on failure
- * too.  NULL with MemoryError. */
-static fn_slot *
-add_slot(function_part *part, atoll_def *def, fn_keeper keeper,
-         PyObject *obj, fn_entry *entry)
-{
-    fn_slot *slot = PyMem_Calloc(1, sizeof(*slot));
-    if (slot == NULL) {
-        PyErr_NoMemory();
-        if (keeper != FN_OWN) {
-            Py_DECREF(obj);
-            if (entry != NULL) {
-                ext_function_entry_release(entry);
-            }
-        }
-        return NULL;
-    }
-    atoll_def_acquire(def);
-    slot->def = def;
-    slot->obj = obj;
-    slot->entry = entry;
-    slot->keeper = (uint8_t)keeper;
-    if (atoll_table_set(&part->by_id, def->id, slot) != ATOLL_OK) {
-        free_slot(slot);
-        PyErr_NoMemory();
-        return NULL;
-    }
-    return slot;
-}
-
-/* ---- entries: what was sent from here ---- */
-
-static void
-unlink_holder(function_part *part, fn_entry *entry)
-{
-    if (entry->older == NULL && part->oldest != entry) {
-        return;
-    }
-    *(entry->older ? &entry->older->newer : &part->oldest) = entry->newer;
-    *(entry->newer ? &entry->newer->older : &part->newest) = entry->older;
-    entry->older = entry->newer = NULL;
-    part->holders--;
-}
-
-/* Takes the entry out of all tables and gives up their use of it; its
- * definition is no longer true unless it is somebody else's. */
-static void
-remove_entry(function_part *part, fn_entry *entry)
-{
-    if (atoll_table_find(&part->by_key, address(entry->key)) == entry) {
-        (void)atoll_table_remove(&part->by_key, address(entry->key));
-    }
-    (void)atoll_table_remove(&part->by_ref, address(entry->ref));
-    unlink_holder(part, entry);
-    fn_slot *slot = atoll_table_find(&part->by_id, entry->def->id);
-    if (slot != NULL && slot->keeper == FN_OWN && slot->entry == entry) {
-        (void)atoll_table_remove(&part->by_id, entry->def->id);
-        free_slot(slot);
-    }
-    if (entry->kind != FN_FOREIGN) {
-        retire(entry->def);
-    }
-    ext_function_entry_release(entry);
-}
-
-static void
-link_holder(function_part *part, fn_entry *entry)
-{
-    entry->older = part->newest;
-    *(part->newest ? &part->newest->newer : &part->oldest) = entry;
-    part->newest = entry;
-    if (++part->holders > MOST_HOLDERS) {
-        remove_entry(part, part->oldest);
-    }
-}
-
-/* Puts a complete entry into the tables, instead of any other for its key.
- * Owns: takes over the caller's use of it, on failure too. */
-static int
-add_entry(function_part *part, fn_entry *entry)
-{
-    fn_entry *old = atoll_table_find(&part->by_key, address(entry->key));
-    if (old != NULL) {
-        remove_entry(part, old);
-    }
-    /* One with a callback is never shared: its address is the entry's. */
-    entry->ref = PyWeakref_NewRef(entry->key, part->forget);
-    if (entry->ref == NULL) {
-        goto error;
-    }
-    if (atoll_table_set(&part->by_ref, address(entry->ref), entry) != ATOLL_OK
-        || atoll_table_set(&part->by_key, address(entry->key), entry)
-               != ATOLL_OK) {
-        PyErr_NoMemory();
-        goto error;
-    }
-    if (entry->kind != FN_FOREIGN
-        && add_slot(part, entry->def, FN_OWN, entry->key, entry) == NULL) {
-        goto error;
-    }
-    if (entry->holds) {
-        link_holder(part, entry);
-    }
-    return 0;
-error:;
-    PyObject *error = PyErr_GetRaisedException();
-    remove_entry(part, entry);
-    PyErr_SetRaisedException(error);
-    return -1;
 }
 
 /* The callback of the weak references. */
@@ -265,9 +42,9 @@ core_forget(PyObject *module, PyObject *ref)
 {
     function_part *part = get_part(ext_state_of_module(module));
     if (part != NULL) {
-        fn_entry *entry = atoll_table_find(&part->by_ref, address(ref));
+        fn_entry *entry = atoll_table_find(&part->by_ref, fn_address(ref));
         if (entry != NULL) {
-            remove_entry(part, entry);
+            ext_function_remove_entry(part, entry);
         }
     }
     Py_RETURN_NONE;
@@ -479,18 +256,18 @@ define_anew(ext_state *st, PyObject *obj, atoll_def **out_def)
         return -1;
     }
     if (PyType_SUPPORTS_WEAKREFS(Py_TYPE(obj)) && !passing) {
-        if (add_entry(part, entry) < 0) {
+        if (ext_function_add_entry(part, entry) < 0) {
             return -1;
         }
         *out_def = def;
         return 1;
     }
-    fn_entry *old = atoll_table_find(&part->by_key, address(obj));
+    fn_entry *old = atoll_table_find(&part->by_key, fn_address(obj));
     *out_def = keep_last(part, def);
-    retire(def);
+    fn_retire(def);
     ext_function_entry_release(entry);
     if (old != NULL) {
-        remove_entry(part, old);
+        ext_function_remove_entry(part, old);
     }
     return 1;
 }
@@ -500,7 +277,7 @@ static int
 entry_holds(fn_entry *entry)
 {
     entry->users++;
-    int holds = entry->kind == FN_FOREIGN && is_retired(entry->def)
+    int holds = entry->kind == FN_FOREIGN && fn_is_retired(entry->def)
                     ? 0
                     : ext_function_holds(entry);
     if (ATOLL_UNLIKELY(entry->users == 1)) {
@@ -518,7 +295,7 @@ ext_function_define(ext_state *st, PyObject *obj, atoll_def **out_def)
         atoll_def_release(part->last);
         part->last = NULL;
     }
-    fn_entry *entry = atoll_table_find(&part->by_key, address(obj));
+    fn_entry *entry = atoll_table_find(&part->by_key, fn_address(obj));
     if (ATOLL_LIKELY(entry != NULL)) {
         atoll_def *def = entry->def;
         int holds = entry_holds(entry);
@@ -615,7 +392,7 @@ add_foreign(function_part *part, PyObject *obj, atoll_def *def)
         ext_function_entry_release(entry);
         return -1;
     }
-    return add_entry(part, entry);
+    return ext_function_add_entry(part, entry);
 }
 
 /* Keeps obj until the next call of resolve.  Owns: takes obj over. */
@@ -645,10 +422,10 @@ enter_built(ext_state *st, atoll_def *def, PyObject *obj, bool own)
     fn_slot *old = atoll_table_remove(&part->by_id, def->id);
     fn_slot *slot = NULL;
     if (held != NULL) {
-        slot = add_slot(part, def, keeper, held, entry);
+        slot = ext_function_add_slot(part, def, keeper, held, entry);
     }
     if (old != NULL) {
-        free_slot(old); /* built meanwhile by another thread */
+        ext_function_free_slot(old); /* built meanwhile by another thread */
     }
     if (slot == NULL) {
         Py_DECREF(obj);
@@ -663,14 +440,14 @@ static PyObject *
 resolve_anew(ext_state *st, atoll_def *def)
 {
     function_part *part = get_part(st);
-    sweep(part);
+    ext_function_sweep(part);
     bool own = false;
     PyObject *obj = is_by_reference(def) ? ext_decode(st, def->blob)
                                          : rebuild(st, def, &own);
     if (obj == NULL) {
         return NULL;
     }
-    if (is_retired(def)) {
+    if (fn_is_retired(def)) {
         return keep_recent(part, obj);
     }
     if (!own && !is_by_reference(def) && add_foreign(part, obj, def) < 0) {
@@ -835,12 +612,12 @@ function_clear(ext_state *st)
     size_t pos = 0;
     void *value;
     while (pos = 0, atoll_table_next(&part->by_key, &pos, &value)) {
-        remove_entry(part, value);
+        ext_function_remove_entry(part, value);
     }
     while (pos = 0, atoll_table_next(&part->by_id, &pos, &value)) {
         fn_slot *slot = value;
         (void)atoll_table_remove(&part->by_id, slot->def->id);
-        free_slot(slot);
+        ext_function_free_slot(slot);
     }
     if (part->last != NULL) {
         atoll_def_release(part->last);

@@ -1,4 +1,4 @@
-/* What function.c and function_proof.c share; nobody else includes it. */
+/* What the function*.c share; nobody else includes it. */
 #ifndef ATOLL_EXT_FUNCTION_IMPL_H
 #define ATOLL_EXT_FUNCTION_IMPL_H
 
@@ -55,6 +55,84 @@ typedef struct fn_entry {
     /* Those that hold something, oldest first; guarded by the GIL as all. */
     struct fn_entry *older, *newer;
 } fn_entry;
+
+/* Who keeps the object of a slot alive. */
+typedef enum fn_keeper {
+    FN_KEPT,  /* the slot */
+    FN_OWN,   /* nobody: it is what `entry` is for */
+    FN_WEAK,  /* nobody: an original that came home in another's definition;
+                 obj is a weak reference to it */
+} fn_keeper;
+
+typedef struct fn_slot {
+    atoll_def *def;
+    PyObject *obj;   /* owned unless FN_OWN */
+    fn_entry *entry; /* FN_OWN: borrowed.  FN_KEPT by reference: owned, the
+                        evidence that an import still gives obj */
+    struct fn_slot *next; /* in the list of those about to go */
+    uint8_t keeper;
+} fn_slot;
+
+typedef struct function_part {
+    atoll_table by_key;
+    atoll_table by_ref;
+    atoll_table by_id;
+    fn_entry *oldest, *newest; /* those that hold something */
+    size_t holders;
+    atoll_def *last;   /* for the caller of define, if no table has it */
+    PyObject *recent;  /* for the caller of resolve, if no table has it */
+    size_t new_count;  /* slots since the last sweep */
+    size_t new_bytes;
+    PyObject *forget;  /* the callback of all weak references */
+    /* Modules of atoll, once used. */
+    PyObject *reference;
+    PyObject *byvalue;
+    PyObject *rebuild;
+    PyObject *missing; /* atoll._byvalue's sign for an empty cell */
+} function_part;
+
+static inline uint64_t
+fn_address(const void *ptr)
+{
+    return (uint64_t)(uintptr_t)ptr;
+}
+
+static inline void
+fn_retire(atoll_def *def)
+{
+    atomic_store_explicit(&def->retired, true, memory_order_relaxed);
+}
+
+static inline bool
+fn_is_retired(atoll_def *def)
+{
+    return atomic_load_explicit(&def->retired, memory_order_relaxed);
+}
+
+/* function_cache.c */
+
+/* Puts a complete entry into the tables, instead of any other for its key.
+ * Owns: takes over the caller's use of it, on failure too.
+ * Returns -1 with an exception. */
+int
+ext_function_add_entry(function_part *part, fn_entry *entry);
+/* Takes the entry out of all tables and gives up their use of it; its
+ * definition is retired unless it is somebody else's.  May run Python
+ * code. */
+void
+ext_function_remove_entry(function_part *part, fn_entry *entry);
+/* Puts a slot into the table.  Owns: obj and entry go over to it, on failure
+ * too.  NULL with MemoryError. */
+fn_slot *
+ext_function_add_slot(function_part *part, atoll_def *def, fn_keeper keeper,
+                      PyObject *obj, fn_entry *entry);
+/* One that is in no table any more.  May run Python code. */
+void
+ext_function_free_slot(fn_slot *slot);
+/* Drops the slots of retired definitions, if enough may have gathered.  May
+ * run Python code. */
+void
+ext_function_sweep(function_part *part);
 
 /* function_proof.c */
 
