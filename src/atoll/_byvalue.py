@@ -53,19 +53,21 @@ _NEVER_GLOBALS = frozenset(["__name__", "__builtins__", "__loader__", "__spec__"
 class Build:
     """One definition being made: what it holds, and what it depends on."""
 
-    __slots__ = ("attributes", "cells", "members", "namespaces", "outer", "records", "root")
+    __slots__ = ("attributes", "cells", "members", "namespaces", "outer", "records", "root", "written")
 
     def __init__(self, root: Any, outer: Build | None) -> None:
         self.root = root
         self.outer = outer
         #: id() -> (the cell, its number)
         self.cells: dict[int, tuple[CellType, int]] = {}
+        #: id() of the cells whose variable a function in the graph binds.
+        self.written: set[int] = set()
         #: id() of an Enum's member -> its index
         self.members: dict[int, int] = {}
         #: id() of the dict behind a class's __dict__ -> the class
         self.namespaces: dict[int, type] = {}
-        #: For each function: (itself, code, defaults, keyword defaults, its
-        #: cells' contents, globals found, names of globals not found).
+        #: For each function: (itself, code, defaults, keyword defaults,
+        #: attributes, its cells' contents, globals found, names not found).
         self.records: list[tuple[Any, ...]] = []
         #: Every name that the code seen so far takes as an attribute.
         self.attributes: set[str] = set()
@@ -87,17 +89,29 @@ def begin(root: Any) -> Build:
     """Start a definition of `root` in this thread."""
     thread = get_ident()
     build = _builds[thread] = Build(root, _builds.get(thread))
+    _find_written(root, build.written, set())
     return build
 
 
-def end(build: Build) -> tuple[bool, list[tuple[Any, ...]]]:
-    """Finish it: whether it holds for this one use only, and what it depends on."""
+def end(build: Build) -> tuple[bool, str | None, list[tuple[Any, ...]]]:
+    """Finish it: whether it holds for this one use only, and what it depends on.
+
+    That includes the place where an import would have found it, and did not.
+    """
     thread = get_ident()
     if build.outer is None:
         del _builds[thread]
     else:
         _builds[thread] = build.outer
-    return _is_passing(build.root), build.records
+    return _is_passing(build.root, build.written), _place_by_import(build.root), build.records
+
+
+def _place_by_import(obj: Any) -> str | None:
+    name = getattr(obj, "__qualname__", None)
+    module = getattr(obj, "__module__", None)
+    if type(name) is str and type(module) is str and "<locals>" not in name and importable(module):
+        return f"{module}:{name}"
+    return None
 
 
 def reduce(obj: Any) -> Any:
@@ -234,7 +248,7 @@ def _reduce_code(code: CodeType) -> Any:
 # ---- what stays the same ----
 
 
-def _is_passing(obj: Any) -> bool:
+def _is_passing(obj: Any, written: set[int]) -> bool:
     """Tell whether a definition of obj holds for one use only.
 
     A closure is copied each time that it is sent, as any value is, unless
@@ -243,8 +257,8 @@ def _is_passing(obj: Any) -> bool:
     once in each interpreter.
     """
     if _is_cached(obj):
-        return _is_passing(obj.__wrapped__)
-    return type(obj) is FunctionType and _is_fresh(obj, set())
+        return _is_passing(obj.__wrapped__, written)
+    return type(obj) is FunctionType and _is_fresh(obj, set(), written)
 
 
 def _is_cached(obj: Any) -> bool:
@@ -252,19 +266,41 @@ def _is_cached(obj: Any) -> bool:
     return kind.__name__ == "_lru_cache_wrapper" and kind.__module__ == "functools"
 
 
-def _is_fresh(function: FunctionType, seen: set[int]) -> bool:
+def _find_written(obj: Any, written: set[int], seen: set[int]) -> None:
+    """Find the closure cells that functions in the graph bind anew.
+
+    A function that only reads such a variable shares it with the one that
+    binds it, so neither of them is constant.
+    """
+    if _is_cached(obj):
+        obj = obj.__wrapped__
+    if type(obj) is not FunctionType or id(obj) in seen:
+        return
+    seen.add(id(obj))
+    info = _info(obj.__code__)
+    cells = obj.__closure__ or ()
+    for variable, cell in zip(obj.__code__.co_freevars, cells, strict=True):
+        if variable in info.written:
+            written.add(id(cell))
+        _find_written(_content(cell), written, seen)
+    if type(_place_of(obj.__globals__)) is not str:
+        for name in info.names:
+            _find_written(obj.__globals__.get(name), written, seen)
+
+
+def _is_fresh(function: FunctionType, seen: set[int], written: set[int]) -> bool:
     cells = function.__closure__ or ()
     if not cells and "<locals>" not in function.__qualname__:
         return False
     if id(function) in seen or _is_dispatch(function):
         return False
     seen.add(id(function))
-    if _info(function.__code__).written:
+    if not written.isdisjoint([id(cell) for cell in cells]):
         return True
     held = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     held += [_content(cell) for cell in cells]
     held += function.__dict__.values()
-    return not all([_is_constant(value, seen) for value in held])
+    return not all([_is_constant(value, seen, written) for value in held])
 
 
 _CONSTANT_MODULES = frozenset(["datetime", "decimal", "uuid", "fractions", "zoneinfo", "ipaddress"])
@@ -274,22 +310,22 @@ _CONSTANT_TYPES = frozenset(
 )
 
 
-def _is_constant(value: Any, seen: set[int]) -> bool:
+def _is_constant(value: Any, seen: set[int], written: set[int]) -> bool:
     kind = type(value)
     if kind in _ATOMS or value is _MISSING or kind is object:
         return True
     if kind is tuple or kind is frozenset:
-        return all([_is_constant(item, seen) for item in value])
+        return all([_is_constant(item, seen, written) for item in value])
     if issubclass(kind, (type, ModuleType)):
         return True
     if kind is FunctionType:
-        return not _is_fresh(value, seen)
+        return not _is_fresh(value, seen, written)
     if kind is BuiltinFunctionType:
-        return _is_constant(value.__self__, seen)
+        return _is_constant(value.__self__, seen, written)
     if kind is MethodType:
-        return _is_constant(value.__self__, seen) and _is_constant(value.__func__, seen)
+        return _is_constant(value.__self__, seen, written) and _is_constant(value.__func__, seen, written)
     if _is_cached(value):
-        return _is_constant(value.__wrapped__, seen)
+        return _is_constant(value.__wrapped__, seen, written)
     if kind.__module__ in _CONSTANT_MODULES or f"{kind.__module__}.{kind.__qualname__}" in _CONSTANT_TYPES:
         return True
     enum = sys.modules.get("enum")
@@ -332,7 +368,9 @@ def _number_of_function(function: FunctionType, fresh: bool, contents: list[Any]
         proof = None  # each copy is its own; the number only finds the way home
     else:
         keywords = function.__kwdefaults__ or {}
-        values = [function.__code__, *(function.__defaults__ or ()), *keywords, *keywords.values(), *contents]
+        attributes = function.__dict__
+        values = [function.__code__, *(function.__defaults__ or ()), *contents]
+        values += [*keywords, *keywords.values(), *attributes, *attributes.values()]
         if identity is not None and identity.proof is not None and _holds(identity.proof, values):
             return identity.number
         proof = _proof(values)
@@ -359,9 +397,10 @@ def _reduce_function(function: FunctionType) -> Any:
     code: CodeType = function.__code__
     cells = function.__closure__ or ()
     contents = [_content(cell) for cell in cells]
-    fresh = _is_fresh(function, set())
+    fresh = _is_fresh(function, set(), build.written)
     defaults = function.__defaults__
     keywords = function.__kwdefaults__
+    attributes = dict(function.__dict__)
     state: dict[str, Any] = {}
     place = _place_of(function.__globals__)
     present: dict[str, Any] = {}
@@ -387,9 +426,11 @@ def _reduce_function(function: FunctionType) -> Any:
     state["kwdefaults"] = keywords
     state["doc"] = function.__doc__
     state["module"] = _module_name(function.__module__)
-    state["attributes"] = function.__dict__ or None
+    state["attributes"] = attributes or None
     _put_annotations(state, function)
-    build.records.append((function, code, defaults, keywords, tuple(contents), present, tuple(absent)))
+    build.records.append(
+        (function, code, defaults, keywords, attributes, tuple(contents), present, tuple(absent))
+    )
     number = _number_of_function(function, fresh, contents)
     args = (number, fresh, code, place, function.__name__, function.__qualname__, numbers)
     return _rebuild.make_function, args, state, None, None, _rebuild.set_function
@@ -460,8 +501,9 @@ def _put_globals(state: dict[str, Any], space: Space, present: dict[str, Any], a
     values = {}
     for name, value in present.items():
         known = space.versions.get(name)
-        if known is None or known[1] is not value:
-            known = space.versions[name] = (_core._unique_id(), value)
+        number = _revision_of(value)
+        if known is None or known[1] is not value or known[2] not in (None, number):
+            known = space.versions[name] = (_core._unique_id(), value, number)
         versions[name] = known[0]
         values[name] = _resolve_lazy(value)
         _mark_global(value)
@@ -469,11 +511,20 @@ def _put_globals(state: dict[str, Any], space: Space, present: dict[str, Any], a
         known = space.versions.get(name)
         if known is not None:  # it was sent before: say that it is no more
             if known[1] is not _rebuild.ABSENT:
-                known = space.versions[name] = (_core._unique_id(), _rebuild.ABSENT)
+                known = space.versions[name] = (_core._unique_id(), _rebuild.ABSENT, 0)
             versions[name] = known[0]
     state["globals"] = values
     state["versions"] = versions
     state["space"] = space.number
+
+
+def _revision_of(value: Any) -> int:
+    """Return what changes when a function is changed in place."""
+    if type(value) is not FunctionType or find(value) is not None:
+        return 0
+    written = _builds[get_ident()].written
+    contents = [_content(cell) for cell in value.__closure__ or ()]
+    return _number_of_function(value, _is_fresh(value, set(), written), contents)
 
 
 def _resolve_lazy(value: Any) -> Any:
@@ -579,6 +630,8 @@ def _reduce_class(cls: type) -> Any:
     if "__slots__" in namespace:
         has = {n for n in ("__dict__", "__weakref__") if n in namespace}
         early["__slots__"] = tuple(sorted(slots | has))
+        if isinstance(namespace["__slots__"], dict):
+            early["__slots__"] = namespace["__slots__"]  # with their descriptions
     if "__parameters__" in namespace:
         early["__parameters__"] = namespace["__parameters__"]
     attributes = {}

@@ -146,7 +146,7 @@ class Space:
     """The globals of one source module, here or at their home.
 
     `versions` holds for each global the version and the value that were last
-    sent (at home) or bound (elsewhere).
+    sent (at home) or bound (elsewhere), and a function's number at home.
     """
 
     __slots__ = ("home", "lasting", "module", "name", "namespace", "number", "versions")
@@ -159,7 +159,7 @@ class Space:
         #: The module around a hidden namespace; None: these are the originals.
         self.module = module
         self.namespace: dict[str, Any] = {} if module is None else vars(module)
-        self.versions: dict[str, tuple[int, Any]] = {}
+        self.versions: dict[str, tuple[int, Any, int | None]] = {}
 
 
 spaces: dict[int, Space] = {}  # by number
@@ -230,7 +230,7 @@ class Decoding:
         self.cells: dict[int, CellType] = {}
         self.members: dict[int, list[Any]] = {}
         #: The globals bound so far, with the version and value before that.
-        self.undo: list[tuple[Space, str, tuple[int, Any]]] = []
+        self.undo: list[tuple[Space, str, tuple[int, Any, int | None]]] = []
 
     def find(self, number: int, fresh: bool = False) -> Any:
         """Return the object with this number; None: it has to be made.
@@ -300,7 +300,7 @@ def end(complete: bool, obj: Any = None) -> bool:
     return identity is not None and identity.own
 
 
-def _set_global(space: Space, name: str, binding: tuple[int, Any]) -> None:
+def _set_global(space: Space, name: str, binding: tuple[int, Any, int | None]) -> None:
     space.versions[name] = binding
     if binding[1] is ABSENT:
         space.namespace.pop(name, None)
@@ -381,9 +381,9 @@ def _bind(decoding: Decoding, state: dict[str, Any]) -> None:
         known = space.versions.get(name)
         if known is None or known[0] < version:
             if known is None:
-                known = (0, space.namespace.get(name, ABSENT))
+                known = (0, space.namespace.get(name, ABSENT), None)
             decoding.undo.append((space, name, known))
-            _set_global(space, name, (version, values.get(name, ABSENT)))
+            _set_global(space, name, (version, values.get(name, ABSENT), None))
 
 
 def get_cell(number: int) -> CellType:

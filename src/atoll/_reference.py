@@ -61,10 +61,10 @@ def _find_type(obj: type) -> str | None:
     import _collections_abc
     import types
 
-    for module in (types, _collections_abc):
+    for where, module in (("types", types), ("_collections_abc", _collections_abc)):
         for name, value in vars(module).items():
             if value is obj:
-                return f"{module.__name__}:{name}"
+                return f"{where}:{name}"
     return None
 
 

@@ -176,9 +176,12 @@ define_by_value(ext_state *st, fn_entry *entry, bool *out_passing)
     if (error != NULL) {
         PyErr_SetRaisedException(error); /* rather than one of end's */
     }
-    PyObject *passing, *records;
+    PyObject *passing, *place, *records;
     if (written && noted != NULL
-        && PyArg_ParseTuple(noted, "OO!", &passing, &PyList_Type, &records)
+        && PyArg_ParseTuple(noted, "OOO!", &passing, &place, &PyList_Type,
+                            &records)
+        && (place == Py_None
+            || ext_function_prove_reference(entry, place) == 0)
         && ext_function_prove_value(entry, records, part->missing) == 0) {
         entry->def = make_def(st, &frame);
         *out_passing = passing == Py_True;

@@ -24,10 +24,11 @@ typedef struct fn_record {
     PyObject *code;
     Py_ssize_t n_defaults; /* -1: none at all */
     Py_ssize_t n_keywords; /* -1: none at all */
+    Py_ssize_t n_attributes;
     Py_ssize_t n_cells;
     Py_ssize_t n_globals;
-    PyObject **names;  /* owned: of the keywords, then of the globals */
-    fn_proof *proofs;  /* of the defaults, keywords, cells, globals */
+    PyObject **names;  /* owned: of the keywords, attributes, globals */
+    fn_proof *proofs;  /* of defaults, keywords, attributes, cells, globals */
 } fn_record;
 
 typedef enum fn_kind {
@@ -44,8 +45,9 @@ typedef struct fn_entry {
     uint32_t users; /* the table, and whoever looks at it just now */
     uint8_t kind;
     bool holds; /* a strong reference to something that may refer to key */
-    /* BY_REFERENCE: the module (weak reference; NULL: nothing to check), the
-     * first part of the name in it, and what was there. */
+    /* Where an import finds it, or would: the module (weak reference; NULL:
+     * nothing to check), the first part of the name in it, and what was
+     * there. */
     PyObject *module;
     PyObject *name;
     fn_proof found;
@@ -145,7 +147,7 @@ ext_function_entry_release(fn_entry *entry);
 int
 ext_function_entry_traverse(fn_entry *entry, visitproc visit, void *arg);
 
-/* Adds the evidence for key being found as text ("module:name").
+/* Adds the evidence of what an import finds as text ("module:name").
  * Returns -1 with an exception. */
 int
 ext_function_prove_reference(fn_entry *entry, PyObject *text);

@@ -101,7 +101,8 @@ ext_function_entry_new(PyObject *key, fn_kind kind)
 static Py_ssize_t
 count_names(const fn_record *record)
 {
-    return Py_MAX(record->n_keywords, 0) + record->n_globals;
+    return Py_MAX(record->n_keywords, 0) + record->n_attributes
+           + record->n_globals;
 }
 
 static Py_ssize_t
@@ -190,7 +191,7 @@ ext_function_prove_reference(fn_entry *entry, PyObject *text)
     entry->name = Py_NewRef(PyTuple_GET_ITEM(first, 0));
     int found = ext_compat_dict_get(PyModule_GetDict(module), entry->name,
                                     &value);
-    if (found <= 0) {
+    if (found < 0 || (found == 0 && entry->kind == FN_BY_REFERENCE)) {
         result = found; /* by the module's __getattr__: not watched */
         goto done;
     }
@@ -199,7 +200,7 @@ ext_function_prove_reference(fn_entry *entry, PyObject *text)
         && make_proof(entry, &entry->found, value) == 0) {
         result = 0;
     }
-    Py_DECREF(value);
+    Py_XDECREF(value);
 done:
     Py_XDECREF(parts);
     Py_XDECREF(first);
@@ -210,9 +211,6 @@ done:
 static int
 reference_holds(fn_entry *entry)
 {
-    if (entry->module == NULL) {
-        return 1;
-    }
     PyObject *module;
     int alive = ext_compat_weakref_get(entry->module, &module);
     if (alive <= 0) {
@@ -257,8 +255,8 @@ add_dict(fn_filler *filler, PyObject *dict)
 
 /* The parts of one record as atoll._byvalue notes them. */
 typedef struct fn_note {
-    PyObject *function, *code, *defaults, *keywords, *cells, *present,
-        *absent;
+    PyObject *function, *code, *defaults, *keywords, *attributes, *cells,
+        *present, *absent;
 } fn_note;
 
 static int
@@ -270,6 +268,9 @@ alloc_record(fn_record *record, const fn_note *note)
     record->n_keywords = note->keywords == Py_None
                              ? -1
                              : PyDict_GET_SIZE(note->keywords);
+    record->n_attributes = note->attributes == Py_None
+                               ? 0
+                               : PyDict_GET_SIZE(note->attributes);
     record->n_cells = PyTuple_GET_SIZE(note->cells);
     record->n_globals = PyDict_GET_SIZE(note->present)
                         + PyTuple_GET_SIZE(note->absent);
@@ -304,7 +305,8 @@ fill_record(fn_entry *entry, fn_record *record, const fn_note *note,
             return -1;
         }
     }
-    if (add_dict(&filler, note->keywords) < 0) {
+    if (add_dict(&filler, note->keywords) < 0
+        || add_dict(&filler, note->attributes) < 0) {
         return -1;
     }
     for (Py_ssize_t i = 0; i < record->n_cells; i++) {
@@ -348,9 +350,10 @@ ext_function_prove_value(fn_entry *entry, PyObject *records,
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         fn_note note;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(records, i), "OOOOO!O!O!",
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(records, i), "OOOOOO!O!O!",
                               &note.function, &note.code, &note.defaults,
-                              &note.keywords, &PyTuple_Type, &note.cells,
+                              &note.keywords, &note.attributes,
+                              &PyTuple_Type, &note.cells,
                               &PyDict_Type, &note.present, &PyTuple_Type,
                               &note.absent)
             || fill_record(entry, &entry->records[i], &note, missing) < 0) {
@@ -358,6 +361,13 @@ ext_function_prove_value(fn_entry *entry, PyObject *records,
         }
     }
     return 0;
+}
+
+/* Borrowed; NULL: none so far. */
+static inline PyObject *
+attributes_of(PyObject *function)
+{
+    return ((PyFunctionObject *)function)->func_dict;
 }
 
 static inline PyObject *
@@ -380,6 +390,7 @@ ext_function_prove_self(fn_entry *entry)
         .code = PyFunction_GET_CODE(function),
         .defaults = or_none(PyFunction_GET_DEFAULTS(function)),
         .keywords = or_none(PyFunction_GET_KW_DEFAULTS(function)),
+        .attributes = or_none(attributes_of(function)),
         .cells = PyTuple_New(size),
         .present = PyDict_New(),
         .absent = PyTuple_New(0),
@@ -404,23 +415,62 @@ done:
     return result;
 }
 
+/* A dict of just these names and values. */
 static int
-keywords_hold(const fn_record *record, const fn_proof *proofs,
-              PyObject *keywords)
+dict_holds(const fn_proof *proofs, PyObject *const *names, Py_ssize_t count,
+           PyObject *dict)
 {
-    if (record->n_keywords < 0 || keywords == NULL) {
-        return (record->n_keywords < 0) == (keywords == NULL);
-    }
-    if (PyDict_GET_SIZE(keywords) != record->n_keywords) {
+    if (PyDict_GET_SIZE(dict) != count) {
         return 0;
     }
-    for (Py_ssize_t i = 0; i < record->n_keywords; i++) {
-        int same = matches_item(&proofs[i], keywords, record->names[i]);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        int same = matches_item(&proofs[i], dict, names[i]);
         if (same <= 0) {
             return same;
         }
     }
     return 1;
+}
+
+static bool
+defaults_hold(const fn_record *record, PyObject *defaults)
+{
+    if (record->n_defaults < 0 || defaults == NULL) {
+        return (record->n_defaults < 0) == (defaults == NULL);
+    }
+    if (PyTuple_GET_SIZE(defaults) != record->n_defaults) {
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < record->n_defaults; i++) {
+        if (!matches(&record->proofs[i], PyTuple_GET_ITEM(defaults, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The keywords' defaults and the attributes. */
+static int
+dicts_hold(const fn_record *record, const fn_proof *proofs,
+           PyObject *function)
+{
+    PyObject *keywords = PyFunction_GET_KW_DEFAULTS(function);
+    PyObject *attributes = attributes_of(function);
+    Py_ssize_t n_keywords = Py_MAX(record->n_keywords, 0);
+    if ((record->n_keywords < 0) != (keywords == NULL)) {
+        return 0;
+    }
+    if (keywords != NULL) {
+        int same = dict_holds(proofs, record->names, n_keywords, keywords);
+        if (same <= 0) {
+            return same;
+        }
+    }
+    if (attributes == NULL) {
+        return record->n_attributes == 0;
+    }
+    return dict_holds(proofs + n_keywords, record->names + n_keywords,
+                      record->n_attributes, attributes);
 }
 
 static int
@@ -429,36 +479,23 @@ record_holds(const fn_record *record, PyObject *function)
     if (PyFunction_GET_CODE(function) != record->code) {
         return 0;
     }
-    const fn_proof *proof = record->proofs;
-    PyObject *defaults = PyFunction_GET_DEFAULTS(function);
-    if (record->n_defaults < 0 || defaults == NULL) {
-        if ((record->n_defaults < 0) != (defaults == NULL)) {
-            return 0;
-        }
+    if (!defaults_hold(record, PyFunction_GET_DEFAULTS(function))) {
+        return 0;
     }
-    else {
-        if (PyTuple_GET_SIZE(defaults) != record->n_defaults) {
-            return 0;
-        }
-        for (Py_ssize_t i = 0; i < record->n_defaults; i++) {
-            if (!matches(proof++, PyTuple_GET_ITEM(defaults, i))) {
-                return 0;
-            }
-        }
-    }
-    int same = keywords_hold(record, proof,
-                             PyFunction_GET_KW_DEFAULTS(function));
+    const fn_proof *proof = record->proofs + Py_MAX(record->n_defaults, 0);
+    int same = dicts_hold(record, proof, function);
     if (same <= 0) {
         return same;
     }
-    proof += Py_MAX(record->n_keywords, 0);
+    Py_ssize_t named = Py_MAX(record->n_keywords, 0) + record->n_attributes;
+    proof += named;
     PyObject *closure = PyFunction_GET_CLOSURE(function);
     for (Py_ssize_t i = 0; i < record->n_cells; i++) {
         if (!matches(proof++, PyCell_GET(PyTuple_GET_ITEM(closure, i)))) {
             return 0;
         }
     }
-    PyObject **names = record->names + Py_MAX(record->n_keywords, 0);
+    PyObject **names = record->names + named;
     PyObject *globals = PyFunction_GET_GLOBALS(function);
     for (Py_ssize_t i = 0; i < record->n_globals; i++) {
         same = matches_item(proof++, globals, names[i]);
@@ -472,8 +509,11 @@ record_holds(const fn_record *record, PyObject *function)
 int
 ext_function_holds(fn_entry *entry)
 {
-    if (entry->kind == FN_BY_REFERENCE) {
-        return reference_holds(entry);
+    if (entry->module != NULL) {
+        int same = reference_holds(entry);
+        if (same <= 0) {
+            return same;
+        }
     }
     for (size_t i = 0; i < entry->n_records; i++) {
         const fn_record *record = &entry->records[i];

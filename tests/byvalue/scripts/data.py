@@ -37,7 +37,7 @@ class Slotted:
     b: "Frozen" = Frozen(1)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tight(Frozen):
     z: list = dataclasses.field(default_factory=lambda: [HELP])
 
@@ -149,15 +149,18 @@ class IntPerm(enum.IntFlag, boundary=enum.KEEP):
     B = 2
 
 
+MADE = []
+
+
 class Planet(enum.Enum):
     EARTH = (5.9e24, 6.3e6)
     MARS = (6.4e23, 3.3e6)
-    made = 0 if False else enum.nonmember([])
+    made = enum.nonmember([])
 
     def __init__(self, mass, radius):
         self.mass = mass
         self.radius = radius
-        Planet.made.append(self.name) if hasattr(Planet, "made") else None
+        MADE.append(mass)
 
     @property
     def gravity(self):
@@ -272,6 +275,7 @@ def others():
         IntPerm(9),
         IntPerm.A | 8,
         Planet.MARS.gravity,
+        len(MADE),
         Planet.made,
         Coded.ONE.text,
         Coded("2") is Coded.TWO,
@@ -415,6 +419,7 @@ def hinted(f: Callable[[Job], Color], *rest: "Stack[UserId]", **kw: typing.Unpac
 
 
 assert call(lambda: hinted.__annotations__) == hinted.__annotations__
-assert call(lambda: Job.__annotations__) == Job.__annotations__
+assert call(lambda: sorted(Job.__annotations__)) == sorted(Job.__annotations__)
+assert call(lambda: Frozen.__annotations__) == {"x": int, "y": int}
 assert call(lambda: Modern.__annotations__) == Modern.__annotations__
 print("ok")

@@ -65,6 +65,10 @@ def attributes(function):
 
 
 assert call(attributes, parameters) == ("parameters", "parameters", "__main__", "What parameters() says.", {"x": [1, 2]})
+parameters.note = "changed"
+assert call(attributes, parameters)[-1] == "changed"
+del parameters.note
+assert call(hasattr, parameters, "note") is False
 assert call(lambda f: f.__code__.co_filename, parameters) == __file__
 assert call(lambda f: f.__code__.co_firstlineno, parameters) == parameters.__code__.co_firstlineno
 
