@@ -409,7 +409,7 @@ def _reduce_function(function: FunctionType) -> Any:
     build.attributes |= info.attributes
     if type(place) is not str:
         present, absent = _globals_of(function.__globals__, info.names)
-        _put_globals(state, _rebuild.spaces[place[0]], present, absent)
+        _put_globals(state, _space(place), present, absent)
     # Each cell's content travels with the first function that has it.
     new = [c for c in cells if id(c) not in build.cells]
     numbers = tuple([build.cell(cell) for cell in cells])
@@ -470,8 +470,8 @@ def _place_of(namespace: dict[str, Any]) -> Any:
     is_module = module is not None and getattr(module, "__dict__", None) is namespace
     if is_module and importable(name):  # type: ignore[arg-type]
         return name
-    space = _rebuild.spaces_by_dict.get(id(namespace))
-    if space is None or space.namespace is not namespace:
+    space = _rebuild.space_of(namespace)
+    if space is None:
         name = name if type(name) is str else "builtins"
         space = Space(_core._unique_id(), _rebuild.HOME, name, is_module, None)
         space.namespace = namespace
@@ -481,6 +481,12 @@ def _place_of(namespace: dict[str, Any]) -> Any:
     if builtins is usual or builtins is vars(usual):
         builtins = None
     return space.number, space.home, space.name, space.lasting, builtins
+
+
+def _space(place: tuple[Any, ...]) -> Space:
+    space = _rebuild.find_space(place[0])
+    assert space is not None  # made by _place_of just now
+    return space
 
 
 def _globals_of(namespace: dict[str, Any], names: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
@@ -595,7 +601,7 @@ def _reduce_module(module: ModuleType) -> Any:
     build = _builds[get_ident()]
     names = [n for n in vars(module) if n in build.attributes and n not in _NEVER_GLOBALS]
     state: dict[str, Any] = {}
-    _put_globals(state, _rebuild.spaces[place[0]], {n: vars(module)[n] for n in names}, [])
+    _put_globals(state, _space(place), {n: vars(module)[n] for n in names}, [])
     return _rebuild.get_hidden_module, (place,), state, None, None, _rebuild.set_hidden_module
 
 

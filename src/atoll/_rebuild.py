@@ -149,12 +149,13 @@ class Space:
     sent (at home) or bound (elsewhere), and a function's number at home.
     """
 
-    __slots__ = ("home", "lasting", "module", "name", "namespace", "number", "versions")
+    __slots__ = ("__weakref__", "home", "lasting", "module", "name", "namespace", "number", "versions")
 
     def __init__(self, number: int, home: int, name: str, lasting: bool, module: ModuleType | None) -> None:
         self.number = number
         self.home = home
         self.name = name
+        #: Whether it is a module's, so that others will come to run in it.
         self.lasting = lasting
         #: The module around a hidden namespace; None: these are the originals.
         self.module = module
@@ -162,46 +163,62 @@ class Space:
         self.versions: dict[str, tuple[int, Any, int | None]] = {}
 
 
-spaces: dict[int, Space] = {}  # by number
-spaces_by_dict: dict[int, Space] = {}  # by id() of the namespace
+# A hidden namespace is kept alive by the functions that run in it, which have
+# it as their globals, and which has its Space as its __loader__; what is
+# lasting is kept here as well.  So are the originals, of which only those of
+# modules last: a namespace of some exec() is forgotten before there are many.
+_kept: dict[int, Space] = {}  # by number
+_spaces: dict[int, ref[Space]] = {}  # by number
+_spaces_by_dict: dict[int, ref[Space]] = {}  # by id() of the namespace
 _space_limit = 64
+
+
+def find_space(number: int) -> Space | None:
+    """Return the namespace with this number, if it is here."""
+    weak = _spaces.get(number)
+    return None if weak is None else weak()
+
+
+def space_of(namespace: dict[str, Any]) -> Space | None:
+    """Return what is known of this very dict."""
+    weak = _spaces_by_dict.get(id(namespace))
+    space = None if weak is None else weak()
+    return space if space is not None and space.namespace is namespace else None
 
 
 def add_space(space: Space) -> None:
     """Register a namespace, after a sweep if they have become many."""
     global _space_limit
-    if len(spaces) >= _space_limit:
-        for other in list(spaces.values()):
-            if _is_useless(other):
-                drop_space(other)
-        _space_limit = max(64, 2 * len(spaces))
-    spaces[space.number] = space
-    spaces_by_dict[id(space.namespace)] = space
+    if len(_spaces) >= _space_limit:
+        _sweep_spaces()
+        _space_limit = max(64, 2 * len(_spaces))
+    _spaces[space.number] = _spaces_by_dict[id(space.namespace)] = ref(space)
+    if space.module is None or space.lasting:
+        _kept[space.number] = space
 
 
-def drop_space(space: Space) -> None:
-    """Forget a namespace; its functions, if there are any, keep the dict itself."""
-    spaces.pop(space.number, None)
-    spaces_by_dict.pop(id(space.namespace), None)
-
-
-def _is_useless(space: Space) -> bool:
-    """Nobody runs in it any more, and nobody is likely to come again."""
-    if space.module is None:
-        module = sys.modules.get(space.name)
-        return getattr(module, "__dict__", None) is not space.namespace
-    if space.lasting and _core._is_alive(space.home):
-        return False
-    # One reference is the space's own, one its module's, one the argument's.
-    return sys.getrefcount(space.namespace) <= 3
+def _sweep_spaces() -> None:
+    for space in list(_kept.values()):
+        if space.module is None:
+            module = sys.modules.get(space.name)
+            useful = getattr(module, "__dict__", None) is space.namespace
+        else:
+            useful = _core._is_alive(space.home)
+        if not useful:
+            del _kept[space.number]
+    for table in (_spaces, _spaces_by_dict):
+        for key, weak in list(table.items()):
+            if weak() is None:
+                del table[key]
 
 
 def _hidden_space(number: int, home: int, name: str, lasting: bool, builtins: Any) -> Space:
-    space = spaces.get(number)
+    space = find_space(number)
     if space is None:
         module = ModuleType(FAKE_MAIN if name == "__main__" else name)
-        vars(module)["__builtins__"] = sys.modules["builtins"] if builtins is None else builtins
         space = Space(number, home, name, lasting, module)
+        space.namespace["__builtins__"] = sys.modules["builtins"] if builtins is None else builtins
+        space.namespace["__loader__"] = space
         add_space(space)
     return space
 
@@ -373,8 +390,8 @@ def set_function(function: Any, state: dict[str, Any]) -> None:
 
 
 def _bind(decoding: Decoding, state: dict[str, Any]) -> None:
-    space = spaces[state["space"]]
-    if space.module is None:
+    space = find_space(state["space"])
+    if space is None or space.module is None:
         return  # at home: its globals are the originals
     values = state["globals"]
     for name, version in state["versions"].items():

@@ -92,7 +92,7 @@ open_definition(decoder *d, PyObject **out)
     if (def == NULL) {
         return dec_corrupt(d);
     }
-    *out = Py_XNewRef(ext_function_resolve(d->st, def));
+    *out = ext_function_resolve(d->st, def);
     return finish_value(d, out);
 }
 

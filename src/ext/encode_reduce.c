@@ -601,7 +601,6 @@ put_definition(encoder *e, PyObject *obj, int *out_result)
     atoll_def *def;
     int found = ext_function_define(e->st, obj, &def);
     if (found > 0) {
-        atoll_def_acquire(def);
         *out_result = put_attachment(e, obj, ATOLL_TAG_DEF, -1,
                                      &atoll_def_ops, def);
         return 1;

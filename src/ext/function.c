@@ -221,17 +221,6 @@ has_name(PyObject *obj)
     return false;
 }
 
-/* Keeps a definition that no table has until the next call of define. */
-static atoll_def *
-keep_last(function_part *part, atoll_def *def)
-{
-    atoll_def_acquire(def);
-    if (part->last != NULL) {
-        atoll_def_release(part->last);
-    }
-    return part->last = def;
-}
-
 static int
 define_anew(ext_state *st, PyObject *obj, atoll_def **out_def)
 {
@@ -258,15 +247,17 @@ define_anew(ext_state *st, PyObject *obj, atoll_def **out_def)
         }
         return -1;
     }
-    if (PyType_SUPPORTS_WEAKREFS(Py_TYPE(obj)) && !passing) {
+    atoll_def_acquire(def);
+    *out_def = def;
+    if (!passing && PyType_SUPPORTS_WEAKREFS(Py_TYPE(obj))) {
         if (ext_function_add_entry(part, entry) < 0) {
+            atoll_def_release(def);
             return -1;
         }
-        *out_def = def;
         return 1;
     }
+    /* For this one use: whoever has it cached has it no longer. */
     fn_entry *old = atoll_table_find(&part->by_key, fn_address(obj));
-    *out_def = keep_last(part, def);
     fn_retire(def);
     ext_function_entry_release(entry);
     if (old != NULL) {
@@ -279,35 +270,26 @@ define_anew(ext_state *st, PyObject *obj, atoll_def **out_def)
 static int
 entry_holds(fn_entry *entry)
 {
-    entry->users++;
-    int holds = entry->kind == FN_FOREIGN && fn_is_retired(entry->def)
-                    ? 0
-                    : ext_function_holds(entry);
-    if (ATOLL_UNLIKELY(entry->users == 1)) {
-        holds = Py_MIN(holds, 0); /* it was removed meanwhile */
-    }
-    ext_function_entry_release(entry);
-    return holds;
+    return entry->kind == FN_FOREIGN && fn_is_retired(entry->def)
+               ? 0
+               : ext_function_holds(entry);
 }
 
 int
 ext_function_define(ext_state *st, PyObject *obj, atoll_def **out_def)
 {
     function_part *part = get_part(st);
-    if (ATOLL_UNLIKELY(part->last != NULL)) {
-        atoll_def_release(part->last);
-        part->last = NULL;
-    }
     fn_entry *entry = atoll_table_find(&part->by_key, fn_address(obj));
     if (ATOLL_LIKELY(entry != NULL)) {
-        atoll_def *def = entry->def;
+        entry->users++; /* comparing may run Python code */
         int holds = entry_holds(entry);
         if (ATOLL_LIKELY(holds > 0)) {
-            *out_def = def;
-            return 1;
+            atoll_def_acquire(entry->def);
+            *out_def = entry->def;
         }
-        if (holds < 0) {
-            return -1;
+        ext_function_entry_release(entry);
+        if (ATOLL_LIKELY(holds != 0)) {
+            return holds;
         }
     }
     else if (!has_name(obj)) {
@@ -398,16 +380,8 @@ add_foreign(function_part *part, PyObject *obj, atoll_def *def)
     return ext_function_add_entry(part, entry);
 }
 
-/* Keeps obj until the next call of resolve.  Owns: takes obj over. */
-static PyObject *
-keep_recent(function_part *part, PyObject *obj)
-{
-    Py_XSETREF(part->recent, obj);
-    return part->recent == obj ? obj : NULL;
-}
-
-/* Enters what def was turned into.  Owns: takes obj over. */
-static PyObject *
+/* Enters what def was turned into.  Returns -1 with an exception. */
+static int
 enter_built(ext_state *st, atoll_def *def, PyObject *obj, bool own)
 {
     function_part *part = get_part(st);
@@ -431,12 +405,11 @@ enter_built(ext_state *st, atoll_def *def, PyObject *obj, bool own)
         ext_function_free_slot(old); /* built meanwhile by another thread */
     }
     if (slot == NULL) {
-        Py_DECREF(obj);
-        return NULL;
+        return -1;
     }
     part->new_count++;
     part->new_bytes += atoll_frame_size(def->blob);
-    return keep_recent(part, obj);
+    return 0;
 }
 
 static PyObject *
@@ -447,51 +420,46 @@ resolve_anew(ext_state *st, atoll_def *def)
     bool own = false;
     PyObject *obj = is_by_reference(def) ? ext_decode(st, def->blob)
                                          : rebuild(st, def, &own);
-    if (obj == NULL) {
-        return NULL;
+    if (obj == NULL || fn_is_retired(def)) {
+        return obj;
     }
-    if (fn_is_retired(def)) {
-        return keep_recent(part, obj);
+    if ((!own && !is_by_reference(def) && add_foreign(part, obj, def) < 0)
+        || enter_built(st, def, obj, own) < 0) {
+        Py_CLEAR(obj);
     }
-    if (!own && !is_by_reference(def) && add_foreign(part, obj, def) < 0) {
-        Py_DECREF(obj);
-        return NULL;
-    }
-    return enter_built(st, def, obj, own);
+    return obj;
 }
 
-/* What the slot has, or NULL if that is no longer true.  -1 in *out_error
- * with an exception. */
-static PyObject *
-look_up(ext_state *st, fn_slot *slot, int *out_error)
+/* What the slot has: 1, 0 if that is no longer true, -1 with an exception. */
+static int
+look_up(fn_slot *slot, PyObject **out_obj)
 {
-    function_part *part = get_part(st);
     if (slot->keeper == FN_WEAK) {
-        PyObject *obj;
-        *out_error = ext_compat_weakref_get(slot->obj, &obj) < 0 ? -1 : 0;
-        return obj == NULL ? NULL : keep_recent(part, obj);
+        return ext_compat_weakref_get(slot->obj, out_obj);
     }
+    PyObject *obj = Py_NewRef(slot->obj);
+    int holds = 1;
     if (slot->keeper == FN_KEPT && slot->entry != NULL) {
-        PyObject *obj = slot->obj;
-        int holds = entry_holds(slot->entry);
-        *out_error = holds < 0 ? -1 : 0;
-        return holds > 0 ? obj : NULL;
+        fn_entry *entry = slot->entry;
+        entry->users++;
+        holds = entry_holds(entry);
+        ext_function_entry_release(entry);
     }
-    return slot->obj;
+    if (holds <= 0) {
+        Py_CLEAR(obj);
+    }
+    *out_obj = obj;
+    return holds;
 }
 
 PyObject *
 ext_function_resolve(ext_state *st, atoll_def *def)
 {
-    function_part *part = get_part(st);
-    if (ATOLL_UNLIKELY(part->recent != NULL)) {
-        Py_CLEAR(part->recent);
-    }
-    fn_slot *slot = atoll_table_find(&part->by_id, def->id);
+    fn_slot *slot = atoll_table_find(&get_part(st)->by_id, def->id);
     if (ATOLL_LIKELY(slot != NULL)) {
-        int error = 0;
-        PyObject *obj = look_up(st, slot, &error);
-        if (obj != NULL || error < 0) {
+        PyObject *obj;
+        int found = look_up(slot, &obj);
+        if (ATOLL_LIKELY(found != 0)) {
             return obj;
         }
     }
@@ -575,7 +543,6 @@ function_traverse(ext_state *st, visitproc visit, void *arg)
     if (part == NULL) {
         return 0;
     }
-    Py_VISIT(part->recent);
     Py_VISIT(part->forget);
     Py_VISIT(part->reference);
     Py_VISIT(part->byvalue);
@@ -622,11 +589,6 @@ function_clear(ext_state *st)
         (void)atoll_table_remove(&part->by_id, slot->def->id);
         ext_function_free_slot(slot);
     }
-    if (part->last != NULL) {
-        atoll_def_release(part->last);
-        part->last = NULL;
-    }
-    Py_CLEAR(part->recent);
     Py_CLEAR(part->forget);
     Py_CLEAR(part->reference);
     Py_CLEAR(part->byvalue);

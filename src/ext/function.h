@@ -13,15 +13,14 @@
 #include "../core/def.h"
 
 /* The definition of obj.
- * Attached: sender.  Owns: *out_def is borrowed from the cache, valid until
- * the caller next runs Python code or detaches; acquire it to keep it.
+ * Attached: sender.  Owns: *out_def is a new reference.
  * Returns 1; 0 if obj is no named thing (then it crosses some other way); -1
  * with an exception (NotShareableError chains the cause). */
 int
 ext_function_define(ext_state *st, PyObject *obj, atoll_def **out_def);
 
-/* The object that def describes, here.  Borrowed from the cache: valid until
- * the caller next runs Python code or detaches.  NULL with an exception.
+/* The object that def describes, here.  New reference, or NULL with an
+ * exception.
  * Attached: receiver. */
 PyObject *
 ext_function_resolve(ext_state *st, atoll_def *def);

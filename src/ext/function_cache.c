@@ -8,7 +8,7 @@
 
 /* What refers to containers may keep its own object alive; so many such
  * entries at most (function_impl.h, fn_entry.holds). */
-#define MOST_HOLDERS 512
+#define MOST_HOLDERS 256
 
 /* Before a sweep of what is retired. */
 #define SWEEP_COUNT 32

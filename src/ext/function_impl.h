@@ -81,8 +81,6 @@ typedef struct function_part {
     atoll_table by_id;
     fn_entry *oldest, *newest; /* those that hold something */
     size_t holders;
-    atoll_def *last;   /* for the caller of define, if no table has it */
-    PyObject *recent;  /* for the caller of resolve, if no table has it */
     size_t new_count;  /* slots since the last sweep */
     size_t new_bytes;
     PyObject *forget;  /* the callback of all weak references */
