@@ -17,7 +17,7 @@ is sent to an interpreter is the same one there::
 A lock whose holder's interpreter was closed raises OwnerDiedError at every
 acquire, without acquiring, until its reset().  Every wait releases the GIL,
 sleeps in the kernel, and ends on Ctrl-C and on Interpreter.interrupt().
-Timeouts are in seconds; more than the clock can count is for ever.
+Timeouts are in seconds, threading.TIMEOUT_MAX at most.
 """
 
 from __future__ import annotations

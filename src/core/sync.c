@@ -199,6 +199,12 @@ atoll_semaphore_is_bounded(const atoll_semaphore *semaphore)
     return semaphore->bounded;
 }
 
+uint64_t
+atoll_semaphore_initial(const atoll_semaphore *semaphore)
+{
+    return semaphore->initial;
+}
+
 atoll_status
 atoll_semaphore_down(atoll_semaphore *semaphore, atoll_wait *wait)
 {

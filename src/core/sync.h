@@ -88,6 +88,9 @@ uint64_t
 atoll_semaphore_id(const atoll_semaphore *semaphore);
 bool
 atoll_semaphore_is_bounded(const atoll_semaphore *semaphore);
+/* The value that it began with. */
+uint64_t
+atoll_semaphore_initial(const atoll_semaphore *semaphore);
 atoll_status
 atoll_semaphore_down(atoll_semaphore *semaphore, atoll_wait *wait);
 /* Fails: ATOLL_E_VALUE (bounded: more than the initial value; or overflow),

@@ -95,9 +95,9 @@ Atomic_bool(PyObject *op)
 static PyObject *
 Atomic_repr(PyObject *op)
 {
-    return PyUnicode_FromFormat("<atoll.sync.AtomicInt %lld, id %llu>",
-                                (long long)atoll_atomic_load(atomic_of(op)),
-                                (unsigned long long)atomic_of(op)->id);
+    return PyUnicode_FromFormat("<atoll.sync.AtomicInt at %p: %lld>",
+                                atomic_of(op),
+                                (long long)atoll_atomic_load(atomic_of(op)));
 }
 
 static void

@@ -262,15 +262,14 @@ static PyObject *
 Barrier_repr(PyObject *op)
 {
     atoll_barrier *barrier = barrier_of(op);
-    unsigned long long id = atoll_barrier_id(barrier);
     if (atoll_barrier_broken(barrier)) {
-        return PyUnicode_FromFormat("<atoll.sync.Barrier broken, id %llu>",
-                                    id);
+        return PyUnicode_FromFormat("<atoll.sync.Barrier at %p: broken>",
+                                    barrier);
     }
     return PyUnicode_FromFormat(
-        "<atoll.sync.Barrier waiters=%llu/%llu, id %llu>",
+        "<atoll.sync.Barrier at %p: waiters=%llu/%llu>", barrier,
         (unsigned long long)atoll_barrier_waiting(barrier),
-        (unsigned long long)atoll_barrier_parties(barrier), id);
+        (unsigned long long)atoll_barrier_parties(barrier));
 }
 
 /* --- life ------------------------------------------------------------------ */

@@ -56,6 +56,30 @@ Condition_reset(PyObject *op, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+Condition_is_owned(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return ext_sync_lock_is_owned(op, lock_of(op));
+}
+
+static PyObject *
+Condition_count(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return ext_sync_lock_count(op, lock_of(op));
+}
+
+static PyObject *
+Condition_save(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return ext_sync_lock_save(op, lock_of(op));
+}
+
+static PyObject *
+Condition_restore(PyObject *op, PyObject *depth)
+{
+    return ext_sync_lock_restore(op, lock_of(op), depth);
+}
+
+static PyObject *
 Condition_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     return ext_sync_lock_acquire(op, lock_of(op), ATOLL_FOREVER);
@@ -289,8 +313,7 @@ Condition_repr(PyObject *op)
         return NULL;
     }
     PyObject *text = PyUnicode_FromFormat(
-        "<atoll.sync.Condition(%U), id %llu>", lock,
-        (unsigned long long)atoll_condition_id(condition_of(op)));
+        "<atoll.sync.Condition(%U) at %p>", lock, condition_of(op));
     Py_DECREF(lock);
     return text;
 }
@@ -338,6 +361,10 @@ static PyMethodDef condition_methods[] = {
                "Wake all waiters; the lock must be held.")},
     {"__enter__", Condition_enter, METH_NOARGS, NULL},
     {"__exit__", EXT_SYNC_METHOD(Condition_exit), METH_FASTCALL, NULL},
+    {"_is_owned", Condition_is_owned, METH_NOARGS, NULL},
+    {"_recursion_count", Condition_count, METH_NOARGS, NULL},
+    {"_release_save", Condition_save, METH_NOARGS, NULL},
+    {"_acquire_restore", Condition_restore, METH_O, NULL},
     EXT_SYNC_REDUCE,
     {NULL, NULL, 0, NULL},
 };

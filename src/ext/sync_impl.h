@@ -4,7 +4,8 @@
  *
  * Each Python object is a handle to an object of the core, one per core
  * object and interpreter once it has crossed: what comes back is the same
- * object.
+ * object.  The address that its repr shows is the core object's: the same in
+ * all interpreters.
  */
 #ifndef ATOLL_EXT_SYNC_IMPL_H
 #define ATOLL_EXT_SYNC_IMPL_H
@@ -159,9 +160,17 @@ PyObject *
 ext_sync_lock_acquire(PyObject *op, atoll_lock *lock, int64_t deadline);
 PyObject *
 ext_sync_lock_release(PyObject *op, atoll_lock *lock);
-/* "locked" or "unlocked", with its kind and id. */
 PyObject *
 ext_sync_lock_repr(atoll_lock *lock);
+/* What threading.Condition asks of the RLock that it is given. */
+PyObject *
+ext_sync_lock_is_owned(PyObject *op, atoll_lock *lock);
+PyObject *
+ext_sync_lock_count(PyObject *op, atoll_lock *lock);
+PyObject *
+ext_sync_lock_save(PyObject *op, atoll_lock *lock);
+PyObject *
+ext_sync_lock_restore(PyObject *op, atoll_lock *lock, PyObject *depth);
 /* The handle to a Lock or an RLock as the core's; borrowed, NULL: it is
  * neither (no exception is set). */
 atoll_lock *

@@ -85,6 +85,80 @@ Lock_exit(PyObject *op, PyObject *const *Py_UNUSED(args),
     return ext_sync_lock_release(op, lock_of(op));
 }
 
+/* --- for threading.Condition ----------------------------------------------- */
+
+PyObject *
+ext_sync_lock_is_owned(PyObject *op, atoll_lock *lock)
+{
+    return PyBool_FromLong(atoll_lock_is_owned(lock, ext_sync_owner(op)));
+}
+
+PyObject *
+ext_sync_lock_count(PyObject *op, atoll_lock *lock)
+{
+    bool owned = atoll_lock_is_owned(lock, ext_sync_owner(op));
+    return PyLong_FromUnsignedLongLong(owned ? atoll_lock_depth(lock) : 0);
+}
+
+/* Releases it wholly; how deep it was. */
+PyObject *
+ext_sync_lock_save(PyObject *op, atoll_lock *lock)
+{
+    atoll_owner owner = ext_sync_owner(op);
+    if (!atoll_lock_is_owned(lock, owner)) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot release un-acquired lock");
+        return NULL;
+    }
+    uint64_t depth = atoll_lock_depth(lock);
+    PyObject *result = PyLong_FromUnsignedLongLong(depth);
+    for (uint64_t i = 0; result != NULL && i < depth; i++) {
+        (void)atoll_lock_unlock(lock, owner);
+    }
+    return result;
+}
+
+PyObject *
+ext_sync_lock_restore(PyObject *op, atoll_lock *lock, PyObject *arg)
+{
+    unsigned long long depth = PyLong_AsUnsignedLongLong(arg);
+    if (depth == (unsigned long long)-1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    PyObject *got = ext_sync_lock_acquire(op, lock, ATOLL_FOREVER);
+    if (got == NULL) {
+        return NULL;
+    }
+    Py_DECREF(got);
+    for (unsigned long long i = 1; i < depth; i++) {
+        (void)atoll_lock_lock(lock, ext_sync_owner(op), NULL);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+RLock_is_owned(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return ext_sync_lock_is_owned(op, lock_of(op));
+}
+
+static PyObject *
+RLock_count(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return ext_sync_lock_count(op, lock_of(op));
+}
+
+static PyObject *
+RLock_save(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return ext_sync_lock_save(op, lock_of(op));
+}
+
+static PyObject *
+RLock_restore(PyObject *op, PyObject *depth)
+{
+    return ext_sync_lock_restore(op, lock_of(op), depth);
+}
+
 /* --- the rest -------------------------------------------------------------- */
 
 static PyObject *
@@ -103,17 +177,16 @@ Lock_reset(PyObject *op, PyObject *Py_UNUSED(ignored))
 PyObject *
 ext_sync_lock_repr(atoll_lock *lock)
 {
-    const char *state = atoll_lock_owner_died(lock) ? "owner died"
+    const char *state = atoll_lock_owner_died(lock)  ? "owner-died"
                         : atoll_lock_is_locked(lock) ? "locked"
                                                      : "unlocked";
-    unsigned long long id = atoll_lock_id(lock);
     if (!atoll_lock_is_recursive(lock)) {
-        return PyUnicode_FromFormat("<%s atoll.sync.Lock, id %llu>", state,
-                                    id);
+        return PyUnicode_FromFormat("<%s atoll.sync.Lock object at %p>",
+                                    state, lock);
     }
     return PyUnicode_FromFormat(
-        "<%s atoll.sync.RLock count=%llu, id %llu>", state,
-        (unsigned long long)atoll_lock_depth(lock), id);
+        "<%s atoll.sync.RLock object count=%llu at %p>", state,
+        (unsigned long long)atoll_lock_depth(lock), lock);
 }
 
 static PyObject *
@@ -199,25 +272,57 @@ PyDoc_STRVAR(rlock_doc,
 "interpreter is somebody else.  When the owner's interpreter is closed, every\n"
 "acquire raises OwnerDiedError, without acquiring, until reset().");
 
+PyDoc_STRVAR(acquire_doc,
+"acquire($self, /, blocking=True, timeout=-1)\n"
+"--\n"
+"\n"
+"Take the lock; True if it was taken.\n"
+"\n"
+"timeout is in seconds; -1 waits for ever, and it must not be given with\n"
+"blocking=False.  Raises OwnerDiedError without taking it.");
+
+PyDoc_STRVAR(release_doc,
+"release($self, /)\n"
+"--\n"
+"\n"
+"Release the lock.  Raises RuntimeError if it is not held.");
+
+PyDoc_STRVAR(locked_doc,
+"locked($self, /)\n"
+"--\n"
+"\n"
+"True if somebody holds it.");
+
+PyDoc_STRVAR(reset_doc,
+"reset($self, /)\n"
+"--\n"
+"\n"
+"Unlock a lock whose holder's interpreter was closed; leave any other alone.");
+
 static PyMethodDef lock_methods[] = {
     {"acquire", EXT_SYNC_METHOD(Lock_acquire), METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR(
-         "acquire($self, /, blocking=True, timeout=-1)\n--\n\n"
-         "Take the lock; True if it was taken.\n\n"
-         "timeout is in seconds; -1 waits for ever, and it must not be given "
-         "with\nblocking=False.  Raises OwnerDiedError without taking "
-         "it.")},
-    {"release", Lock_release, METH_NOARGS,
-     PyDoc_STR("release($self, /)\n--\n\n"
-               "Release the lock.  Raises RuntimeError if it is not held.")},
-    {"locked", Lock_locked, METH_NOARGS,
-     PyDoc_STR("locked($self, /)\n--\n\nTrue if somebody holds it.")},
-    {"reset", Lock_reset, METH_NOARGS,
-     PyDoc_STR("reset($self, /)\n--\n\n"
-               "Unlock a lock whose holder's interpreter was closed; leave "
-               "any other alone.")},
+     acquire_doc},
+    {"release", Lock_release, METH_NOARGS, release_doc},
+    {"locked", Lock_locked, METH_NOARGS, locked_doc},
+    {"reset", Lock_reset, METH_NOARGS, reset_doc},
     {"__enter__", Lock_enter, METH_NOARGS, NULL},
     {"__exit__", EXT_SYNC_METHOD(Lock_exit), METH_FASTCALL, NULL},
+    EXT_SYNC_REDUCE,
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef rlock_methods[] = {
+    {"acquire", EXT_SYNC_METHOD(Lock_acquire), METH_FASTCALL | METH_KEYWORDS,
+     acquire_doc},
+    {"release", Lock_release, METH_NOARGS, release_doc},
+    {"locked", Lock_locked, METH_NOARGS, locked_doc},
+    {"reset", Lock_reset, METH_NOARGS, reset_doc},
+    {"__enter__", Lock_enter, METH_NOARGS, NULL},
+    {"__exit__", EXT_SYNC_METHOD(Lock_exit), METH_FASTCALL, NULL},
+    {"_is_owned", RLock_is_owned, METH_NOARGS, NULL},
+    {"_recursion_count", RLock_count, METH_NOARGS, NULL},
+    {"_release_save", RLock_save, METH_NOARGS, NULL},
+    {"_acquire_restore", RLock_restore, METH_O, NULL},
     EXT_SYNC_REDUCE,
     {NULL, NULL, 0, NULL},
 };
@@ -237,7 +342,7 @@ static PyType_Slot rlock_slots[] = {
     {Py_tp_new, RLock_new},
     {Py_tp_dealloc, ext_sync_dealloc},
     {Py_tp_repr, Lock_repr},
-    {Py_tp_methods, lock_methods},
+    {Py_tp_methods, rlock_methods},
     {Py_tp_members, ext_sync_members},
     {0, NULL},
 };

@@ -86,10 +86,15 @@ Semaphore_exit(PyObject *op, PyObject *const *Py_UNUSED(args),
 static PyObject *
 Semaphore_repr(PyObject *op)
 {
+    atoll_semaphore *semaphore = semaphore_of(op);
+    unsigned long long value = atoll_semaphore_value(semaphore);
+    if (!atoll_semaphore_is_bounded(semaphore)) {
+        return PyUnicode_FromFormat("<atoll.sync.Semaphore at %p: value=%llu>",
+                                    semaphore, value);
+    }
     return PyUnicode_FromFormat(
-        "<%s value=%llu, id %llu>", Py_TYPE(op)->tp_name,
-        (unsigned long long)atoll_semaphore_value(semaphore_of(op)),
-        (unsigned long long)atoll_semaphore_id(semaphore_of(op)));
+        "<atoll.sync.BoundedSemaphore at %p: value=%llu/%llu>", semaphore,
+        value, (unsigned long long)atoll_semaphore_initial(semaphore));
 }
 
 static void
@@ -301,9 +306,8 @@ static PyObject *
 Event_repr(PyObject *op)
 {
     return PyUnicode_FromFormat(
-        "<atoll.sync.Event %s, id %llu>",
-        atoll_event_is_set(event_of(op)) ? "set" : "unset",
-        (unsigned long long)atoll_event_id(event_of(op)));
+        "<atoll.sync.Event at %p: %s>", event_of(op),
+        atoll_event_is_set(event_of(op)) ? "set" : "unset");
 }
 
 static void

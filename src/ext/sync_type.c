@@ -19,6 +19,8 @@
 #include <stddef.h>
 
 #define FIRST_BUCKETS 64u
+/* threading.TIMEOUT_MAX, in seconds: what fits into 64 bits of nanoseconds. */
+#define TIMEOUT_MAX 9223372036.0
 
 typedef struct sync_part {
     PyTypeObject *types[EXT_SYNC_COUNT];
@@ -250,6 +252,10 @@ get_seconds(PyObject *value)
     }
     if (isnan(seconds)) {
         PyErr_SetString(PyExc_ValueError, "timeout must not be NaN");
+        return -1.0;
+    }
+    if (seconds > TIMEOUT_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
         return -1.0;
     }
     return seconds;

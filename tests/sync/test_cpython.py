@@ -1,0 +1,54 @@
+"""CPython's own tests of threading's locks, with atoll.sync in their place."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from atoll import sync
+
+lock_tests = pytest.importorskip("test.lock_tests", reason="this Python has no test package")
+
+
+class Names:
+    """The reprs say atoll.sync where the tests expect one word."""
+
+    def assertRegex(self, text: str, pattern: str, *args: object) -> None:
+        super().assertRegex(re.sub(r"^<atoll\.sync\.", "<sync.", text), pattern, *args)
+
+
+class TestLock(Names, lock_tests.LockTests):
+    locktype = staticmethod(sync.Lock)
+    test_at_fork_reinit = None  # fork is atoll's own business: tests/isolated
+
+
+class TestRLock(Names, lock_tests.RLockTests):
+    locktype = staticmethod(sync.RLock)
+
+
+class TestEvent(Names, lock_tests.EventTests):
+    eventtype = staticmethod(sync.Event)
+    test_at_fork_reinit = None
+
+
+class TestConditionAsRLock(Names, lock_tests.RLockTests):
+    locktype = staticmethod(sync.Condition)
+
+
+class TestCondition(Names, lock_tests.ConditionTests):
+    condtype = staticmethod(sync.Condition)
+    locktype = staticmethod(sync.Lock)
+    test_acquire = None  # gives it a threading.Lock; test_condition.py has the rest
+
+
+class TestSemaphore(Names, lock_tests.SemaphoreTests):
+    semtype = staticmethod(sync.Semaphore)
+
+
+class TestBoundedSemaphore(Names, lock_tests.BoundedSemaphoreTests):
+    semtype = staticmethod(sync.BoundedSemaphore)
+
+
+class TestBarrier(Names, lock_tests.BarrierTests):
+    barriertype = staticmethod(sync.Barrier)
