@@ -151,11 +151,20 @@ Buffer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return make_copy(type, source);
 }
 
+/* The type refers to the module, whose caches may refer to where we are. */
+static int
+Buffer_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    return 0;
+}
+
 static void
 Buffer_dealloc(PyObject *op)
 {
     BufferObject *self = (BufferObject *)op;
     PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
@@ -363,6 +372,7 @@ static PyType_Slot buffer_slots[] = {
     {Py_tp_doc, (void *)buffer_doc},
     {Py_tp_new, Buffer_new},
     {Py_tp_dealloc, Buffer_dealloc},
+    {Py_tp_traverse, Buffer_traverse},
     {Py_tp_repr, Buffer_repr},
     {Py_tp_hash, Buffer_hash},
     {Py_tp_richcompare, Buffer_richcompare},
@@ -378,7 +388,8 @@ static PyType_Slot buffer_slots[] = {
 static PyType_Spec buffer_spec = {
     .name = "atoll.SharedBuffer",
     .basicsize = sizeof(BufferObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = buffer_slots,
 };
 

@@ -170,6 +170,7 @@ static PyType_Slot atomic_slots[] = {
     {Py_tp_doc, (void *)atomic_doc},
     {Py_tp_new, Atomic_new},
     {Py_tp_dealloc, ext_sync_dealloc},
+    {Py_tp_traverse, ext_sync_traverse},
     {Py_tp_repr, Atomic_repr},
     {Py_tp_methods, atomic_methods},
     {Py_tp_members, ext_sync_members},
@@ -182,7 +183,7 @@ static PyType_Slot atomic_slots[] = {
 static PyType_Spec atomic_spec = {
     .name = "atoll.sync.AtomicInt",
     .basicsize = sizeof(SyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = EXT_SYNC_FLAGS,
     .slots = atomic_slots,
 };
 

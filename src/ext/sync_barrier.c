@@ -419,8 +419,7 @@ static PyType_Slot barrier_slots[] = {
 static PyType_Spec barrier_spec = {
     .name = "atoll.sync.Barrier",
     .basicsize = sizeof(BarrierObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = EXT_SYNC_FLAGS,
     .slots = barrier_slots,
 };
 

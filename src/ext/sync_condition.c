@@ -373,6 +373,7 @@ static PyType_Slot condition_slots[] = {
     {Py_tp_doc, (void *)condition_doc},
     {Py_tp_new, Condition_new},
     {Py_tp_dealloc, ext_sync_dealloc},
+    {Py_tp_traverse, ext_sync_traverse},
     {Py_tp_repr, Condition_repr},
     {Py_tp_methods, condition_methods},
     {Py_tp_members, ext_sync_members},
@@ -382,7 +383,7 @@ static PyType_Slot condition_slots[] = {
 static PyType_Spec condition_spec = {
     .name = "atoll.sync.Condition",
     .basicsize = sizeof(SyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = EXT_SYNC_FLAGS,
     .slots = condition_slots,
 };
 

@@ -92,9 +92,13 @@ PyObject *
 ext_sync_made(PyTypeObject *type, atoll_status status,
               const atoll_ref_ops *ops, void *core);
 
-/* tp_dealloc of all; clears nothing beyond the head. */
+/* tp_dealloc and tp_traverse of those that are no more than the head.  All
+ * are known to the collector: the type that they refer to refers to the
+ * module, whose caches may refer to where they are kept. */
 void
 ext_sync_dealloc(PyObject *op);
+int
+ext_sync_traverse(PyObject *op, visitproc visit, void *arg);
 
 /* For a dealloc with more to do: all but tp_free and the type. */
 void
@@ -178,6 +182,8 @@ ext_sync_lock_of(ext_state *st, PyObject *obj);
 
 #define EXT_SYNC_METHOD(func) ((PyCFunction)(void (*)(void))(func))
 extern PyMemberDef ext_sync_members[];
+#define EXT_SYNC_FLAGS                                                        \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE)
 #define EXT_SYNC_REDUCE                                                       \
     {                                                                         \
         "__reduce__", ext_sync_reduce, METH_NOARGS, NULL                      \

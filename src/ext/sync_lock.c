@@ -331,6 +331,7 @@ static PyType_Slot lock_slots[] = {
     {Py_tp_doc, (void *)lock_doc},
     {Py_tp_new, Lock_new},
     {Py_tp_dealloc, ext_sync_dealloc},
+    {Py_tp_traverse, ext_sync_traverse},
     {Py_tp_repr, Lock_repr},
     {Py_tp_methods, lock_methods},
     {Py_tp_members, ext_sync_members},
@@ -341,6 +342,7 @@ static PyType_Slot rlock_slots[] = {
     {Py_tp_doc, (void *)rlock_doc},
     {Py_tp_new, RLock_new},
     {Py_tp_dealloc, ext_sync_dealloc},
+    {Py_tp_traverse, ext_sync_traverse},
     {Py_tp_repr, Lock_repr},
     {Py_tp_methods, rlock_methods},
     {Py_tp_members, ext_sync_members},
@@ -350,14 +352,14 @@ static PyType_Slot rlock_slots[] = {
 static PyType_Spec lock_spec = {
     .name = "atoll.sync.Lock",
     .basicsize = sizeof(SyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = EXT_SYNC_FLAGS,
     .slots = lock_slots,
 };
 
 static PyType_Spec rlock_spec = {
     .name = "atoll.sync.RLock",
     .basicsize = sizeof(SyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = EXT_SYNC_FLAGS,
     .slots = rlock_slots,
 };
 

@@ -206,6 +206,7 @@ static PyType_Slot semaphore_slots[] = {
     {Py_tp_doc, (void *)semaphore_doc},
     {Py_tp_new, Semaphore_new},
     {Py_tp_dealloc, ext_sync_dealloc},
+    {Py_tp_traverse, ext_sync_traverse},
     {Py_tp_repr, Semaphore_repr},
     {Py_tp_methods, semaphore_methods},
     {Py_tp_members, ext_sync_members},
@@ -216,6 +217,7 @@ static PyType_Slot bounded_slots[] = {
     {Py_tp_doc, (void *)bounded_doc},
     {Py_tp_new, Bounded_new},
     {Py_tp_dealloc, ext_sync_dealloc},
+    {Py_tp_traverse, ext_sync_traverse},
     {Py_tp_repr, Semaphore_repr},
     {Py_tp_methods, semaphore_methods},
     {Py_tp_members, ext_sync_members},
@@ -225,14 +227,14 @@ static PyType_Slot bounded_slots[] = {
 static PyType_Spec semaphore_spec = {
     .name = "atoll.sync.Semaphore",
     .basicsize = sizeof(SyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = EXT_SYNC_FLAGS,
     .slots = semaphore_slots,
 };
 
 static PyType_Spec bounded_spec = {
     .name = "atoll.sync.BoundedSemaphore",
     .basicsize = sizeof(SyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = EXT_SYNC_FLAGS,
     .slots = bounded_slots,
 };
 
@@ -366,6 +368,7 @@ static PyType_Slot event_slots[] = {
     {Py_tp_doc, (void *)event_doc},
     {Py_tp_new, Event_new},
     {Py_tp_dealloc, ext_sync_dealloc},
+    {Py_tp_traverse, ext_sync_traverse},
     {Py_tp_repr, Event_repr},
     {Py_tp_methods, event_methods},
     {Py_tp_members, ext_sync_members},
@@ -375,7 +378,7 @@ static PyType_Slot event_slots[] = {
 static PyType_Spec event_spec = {
     .name = "atoll.sync.Event",
     .basicsize = sizeof(SyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = EXT_SYNC_FLAGS,
     .slots = event_slots,
 };
 

@@ -173,10 +173,18 @@ ext_sync_fini(PyObject *op)
     }
 }
 
+int
+ext_sync_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    return 0;
+}
+
 void
 ext_sync_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
     ext_sync_fini(op);
     type->tp_free(op);
     Py_DECREF(type);

@@ -107,8 +107,7 @@ static const atoll_ref_ops lease_ops = {
     .release = release_lease,
 };
 
-/* Owns: takes over the reference to memoryview, on success.  NULL with an
- * exception. */
+/* Owns: a reference of its own to memoryview.  NULL with an exception. */
 static lease *
 make_lease(ext_state *st, PyObject *memoryview)
 {
@@ -130,7 +129,7 @@ make_lease(ext_state *st, PyObject *memoryview)
     self->chore.next = NULL;
     self->chore.run = end_lease;
     atoll_ref_init(&self->count);
-    self->memoryview = memoryview;
+    self->memoryview = Py_NewRef(memoryview);
     return self;
 }
 
@@ -209,31 +208,53 @@ set_source(lent_view *view, const atoll_ref_ops *ops, void *source)
     view->source = source;
 }
 
-/* Finds what keeps view's memory: `memoryview` is over it.
- * Fails: -1 with an exception. */
-static int
-find_source(ext_state *st, lent_view *view, PyObject *memoryview)
+/* Is the memoryview that raw is of just what came, no part of it? */
+static bool
+is_unchanged(const lent_view *view, const Py_buffer *raw)
+{
+    size_t sizes = (size_t)raw->ndim * sizeof(Py_ssize_t);
+    return view->buf == raw->buf && view->len == raw->len
+           && view->itemsize == raw->itemsize && view->ndim == raw->ndim
+           && view->readonly == (raw->readonly != 0)
+           && strcmp(view->format, raw->format) == 0
+           && (sizes == 0
+               || (memcmp(view->shape, raw->shape, sizes) == 0
+                   && memcmp(view->strides, raw->strides, sizes) == 0));
+}
+
+/* The view that memoryview shows if that came from elsewhere and knows what
+ * keeps its memory; borrowed, else NULL. */
+static lent_view *
+view_below(ext_state *st, PyObject *memoryview)
 {
     PyObject *base = PyMemoryView_GET_BASE(memoryview);
-    if (base != NULL) {
-        atoll_block *block = ext_buffer_block(st, base);
-        if (block != NULL) {
-            set_source(view, &atoll_block_ops, block);
-            return 0;
-        }
-        if (Py_IS_TYPE(base, ext_view_type(st))) {
-            lent_view *other = ((ViewObject *)base)->view;
-            if (other->source_ops != NULL) {
-                set_source(view, other->source_ops, other->source);
-                return 0;
-            }
-        }
+    if (base == NULL || !Py_IS_TYPE(base, ext_view_type(st))) {
+        return NULL;
+    }
+    lent_view *view = ((ViewObject *)base)->view;
+    return view->source_ops != NULL ? view : NULL;
+}
+
+/* What keeps view's memory, `memoryview` being over it; below: what
+ * view_below says.  Fails: -1 with an exception. */
+static int
+find_source(ext_state *st, lent_view *view, PyObject *memoryview,
+            const lent_view *below)
+{
+    if (below != NULL) {
+        set_source(view, below->source_ops, below->source);
+        return 0;
+    }
+    PyObject *base = PyMemoryView_GET_BASE(memoryview);
+    atoll_block *block = base == NULL ? NULL : ext_buffer_block(st, base);
+    if (block != NULL) {
+        set_source(view, &atoll_block_ops, block);
+        return 0;
     }
     lease *made = make_lease(st, memoryview);
     if (made == NULL) {
         return -1;
     }
-    Py_INCREF(memoryview); /* the lease's */
     view->source_ops = &lease_ops;
     view->source = made;
     view->whole = true;
@@ -249,10 +270,19 @@ pack_view(ext_state *st, PyObject *obj, void **out_ptr)
     if (own == NULL) {
         return -1;
     }
-    lent_view *view = make_view(PyMemoryView_GET_BUFFER(own));
-    if (view != NULL && find_source(st, view, own) < 0) {
-        release_view(view);
-        view = NULL;
+    const Py_buffer *raw = PyMemoryView_GET_BUFFER(own);
+    lent_view *below = view_below(st, own);
+    lent_view *view = NULL;
+    if (below != NULL && is_unchanged(below, raw)) {
+        acquire_view(below);
+        view = below;
+    }
+    else {
+        view = make_view(raw);
+        if (view != NULL && find_source(st, view, own, below) < 0) {
+            release_view(view);
+            view = NULL;
+        }
     }
     Py_DECREF(own);
     *out_ptr = view;

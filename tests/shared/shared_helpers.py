@@ -53,6 +53,10 @@ def describe(view: memoryview) -> dict[str, Any]:
     }
 
 
+def layout_of(view: memoryview) -> tuple[Any, ...]:
+    return view.format, view.itemsize, view.shape, view.tobytes()
+
+
 def write(buffer: Any, offset: int, data: bytes) -> None:
     memoryview(buffer)[offset : offset + len(data)] = data
 
@@ -168,3 +172,58 @@ class Source:
     def __release_buffer__(self, view: memoryview) -> None:
         self.released += 1
         view.release()
+
+
+def read_kept(name: str) -> bytes:
+    return bytes(kept[name])
+
+
+def address(view: memoryview) -> int:
+    import ctypes
+
+    return ctypes.addressof(ctypes.c_char.from_buffer(view))
+
+
+def copy_of_exporter(view: memoryview) -> bytes:
+    exporter = view.obj
+    view.release()
+    gc.collect()
+    assert "atoll view" in repr(exporter)
+    with memoryview(exporter) as again:
+        assert again.obj is exporter
+    return b"".join([exporter])
+
+
+def grants(view: memoryview) -> dict[str, bool]:
+    """Which kinds of buffer the view's exporter gives."""
+    from inspect import BufferFlags
+
+    kinds = {
+        "SIMPLE": BufferFlags.SIMPLE,
+        "WRITABLE": BufferFlags.WRITABLE,
+        "STRIDES": BufferFlags.STRIDES,
+        "C": BufferFlags.C_CONTIGUOUS,
+        "F": BufferFlags.F_CONTIGUOUS,
+        "FULL": BufferFlags.FULL,
+    }
+    result = {}
+    for name, flags in kinds.items():
+        try:
+            with view.obj.__buffer__(flags) as got:
+                result[name] = got.nbytes == view.nbytes
+        except BufferError:
+            result[name] = False
+    return result
+
+
+def start_thread(go: Any) -> None:
+    """A thread that, when told, writes into what was lent."""
+    import threading
+
+    def work() -> None:
+        go.wait()
+        for obj in gc.get_objects():
+            if isinstance(obj, Tracked):
+                obj[:4] = b"done"
+
+    threading.Thread(target=work).start()
