@@ -312,7 +312,8 @@ atoll_interp_begin_close(atoll_interp *interp, bool force)
 {
     atoll_status status = ATOLL_OK;
     atoll_mutex_lock(&interp->lock);
-    bool again = interp->life == ATOLL_LIFE_CLOSING && interp->half_ended;
+    bool again = (interp->life == ATOLL_LIFE_CLOSING && interp->half_ended)
+                 || (interp->life == ATOLL_LIFE_DEFERRED && force);
     if (interp->life != ATOLL_LIFE_OPEN && !again) {
         status = ATOLL_E_CLOSED;
     }
@@ -384,7 +385,7 @@ atoll_interp_hold(atoll_interp *interp)
 {
     atoll_status status = ATOLL_E_CLOSED;
     atoll_mutex_lock(&interp->lock);
-    if (interp->life != ATOLL_LIFE_GONE) {
+    if (interp->life < ATOLL_LIFE_ENDING) {
         interp->holds++;
         status = ATOLL_OK;
     }
@@ -402,6 +403,17 @@ atoll_interp_unhold(atoll_interp *interp)
     if (last && atoll_registry_on_last_hold != NULL) {
         atoll_registry_on_last_hold(interp);
     }
+}
+
+bool
+atoll_interp_begin_end(atoll_interp *interp)
+{
+    atoll_mutex_lock(&interp->lock);
+    bool free = interp->holds == 0;
+    interp->life = free ? ATOLL_LIFE_ENDING : ATOLL_LIFE_DEFERRED;
+    atoll_cond_signal_all(&interp->changed);
+    atoll_mutex_unlock(&interp->lock);
+    return free;
 }
 
 bool

@@ -147,8 +147,9 @@ atoll_interp_next_call(atoll_interp *interp, void *run);
 bool
 atoll_interp_glance(atoll_interp *interp);
 
-/* Marks it closing.  Fails: ATOLL_E_CLOSED (closing or gone already),
- * ATOLL_E_BUSY (a call runs, and it is not `force`). */
+/* Marks it closing.  `force`: somebody else ends it: a call that runs is no
+ * hindrance, nor is it that it was DEFERRED.
+ * Fails: ATOLL_E_CLOSED (closing or gone already), ATOLL_E_BUSY. */
 atoll_status
 atoll_interp_begin_close(atoll_interp *interp, bool force);
 /* Closing was given up: open again. */
@@ -170,11 +171,15 @@ atoll_interp_get_life(atoll_interp *interp);
 
 /* A view of memory inside was given away, or came back.  unhold calls
  * atoll_registry_on_last_hold when it was the last one and the interpreter is
- * DEFERRED.  Fails: ATOLL_E_CLOSED. */
+ * DEFERRED.  Fails: ATOLL_E_CLOSED (its end has begun). */
 atoll_status
 atoll_interp_hold(atoll_interp *interp);
 void
 atoll_interp_unhold(atoll_interp *interp);
+/* Whoever has marked it CLOSING is about to end it: true, and it is ENDING; or
+ * false, it is held and DEFERRED from now on. */
+bool
+atoll_interp_begin_end(atoll_interp *interp);
 
 /* Hands over a chore.  Returns false if the interpreter is gone: the chore
  * was not taken. */

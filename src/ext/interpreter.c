@@ -175,11 +175,21 @@ Interpreter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return self;
 }
 
+/* The type refers to the module, whose caches may refer to where this is
+ * kept. */
+static int
+Interpreter_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    return 0;
+}
+
 static void
 Interpreter_dealloc(PyObject *op)
 {
     InterpreterObject *self = (InterpreterObject *)op;
     PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
@@ -744,6 +754,7 @@ static PyType_Slot Interpreter_slots[] = {
     {Py_tp_doc, (void *)Interpreter_doc},
     {Py_tp_new, Interpreter_new},
     {Py_tp_dealloc, Interpreter_dealloc},
+    {Py_tp_traverse, Interpreter_traverse},
     {Py_tp_repr, Interpreter_repr},
     {Py_tp_hash, Interpreter_hash},
     {Py_tp_richcompare, Interpreter_richcompare},
@@ -756,7 +767,8 @@ static PyType_Slot Interpreter_slots[] = {
 static PyType_Spec Interpreter_spec = {
     .name = "atoll.Interpreter",
     .basicsize = sizeof(InterpreterObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = Interpreter_slots,
 };
 

@@ -4,13 +4,15 @@
  *      raw thread): from here the interpreter stays usable;
  *   3. join its threads as threading._shutdown() would (Ctrl-C gives it up);
  *   4. its atexit functions run; its module state becomes unusable for others;
- *   5. clear and delete every kept thread state;
- *   6. if a foreign thread state is left all the same, stop here: inside
+ *   5. if a foreign thread state is left all the same, stop here: inside
  *      Py_EndInterpreter 3.13 and older would abort the process.  The record
  *      stays closing; close() may be tried again;
- *   7. Py_EndInterpreter; the record is gone.
+ *   6. if others still see its memory (holds), stop here: it is closed for
+ *      everybody, and the last view's end puts it on the reaper's list;
+ *   7. clear and delete every kept thread state;
+ *   8. Py_EndInterpreter; the record is gone.
  * Somebody else may end it instead (the standard module, exit): the atexit
- * callback that every atoll._core registers then does steps 1, 4 and 5 from
+ * callback that every atoll._core registers then does steps 1, 4 and 7 from
  * within.
  *
  * The last handle's end must not block nor run Python in a deallocator: it
@@ -21,6 +23,7 @@
  */
 #include "lifecycle.h"
 
+#include "chores.h"
 #include "create.h"
 #include "errors.h"
 #include "exit.h"
@@ -223,15 +226,14 @@ wind_down(ext_visit *visit, int64_t deadline, failure *out)
         return false;
     }
     Py_DECREF(text);
-    ext_attach_drop_kept(interp, true);
     return true;
 }
 
-/* The interpreter has ended: its locks and its items are told. */
+/* Nothing will run in the interpreter any more: its locks and its items are
+ * told. */
 static void
 tell_ended(atoll_interp *interp)
 {
-    atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
     atoll_sync_owner_died(interp->id);
     atoll_queue_sender_died(interp->id);
 }
@@ -247,13 +249,13 @@ end_interpreter(ext_visit *visit)
     PyErr_Clear();
     /* From here nobody may touch the handle: not the helper thread, which
      * visits for a moment to deliver a signal. */
-    atoll_interp_set_life(interp, ATOLL_LIFE_ENDING);
     Py_BEGIN_ALLOW_THREADS
     (void)atoll_interp_wait_visits(interp, 1, ATOLL_FOREVER);
     Py_END_ALLOW_THREADS
     Py_EndInterpreter(PyThreadState_Get());
     ext_attach_leave_ended(visit);
     ext_attach_forget_kept(interp);
+    atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
     tell_ended(interp);
 }
 
@@ -294,6 +296,23 @@ wait_for_visits(ext_state *st, atoll_interp *interp)
     }
 }
 
+static int
+register_on_exit(PyObject *module);
+
+/* Closed, but for its memory, which others see.  Attached: to interp by
+ * visit; to the outer one afterwards. */
+static void
+put_off_end(ext_visit *visit)
+{
+    /* Its atexit functions are over: should somebody else end it now, we must
+     * hear of that. */
+    if (register_on_exit(visit->state->module) < 0) {
+        PyErr_Clear();
+    }
+    ext_attach_leave(visit);
+    tell_ended(visit->interp);
+}
+
 /* Life is CLOSING, by the caller. */
 static int
 close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
@@ -305,7 +324,13 @@ close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
         return -1;
     }
     if (wind_down(&visit, deadline, &why)) {
-        end_interpreter(&visit);
+        if (atoll_interp_begin_end(interp)) {
+            ext_attach_drop_kept(interp, true);
+            end_interpreter(&visit);
+        }
+        else {
+            put_off_end(&visit);
+        }
         return 0;
     }
     PyObject *outer_error = visit.outer_error;
@@ -384,15 +409,6 @@ ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline)
                          (long long)interp->id);
         return -1;
     }
-    atoll_mutex_lock(&interp->lock);
-    bool held = interp->holds > 0;
-    if (held) {
-        interp->life = ATOLL_LIFE_DEFERRED;
-    }
-    atoll_mutex_unlock(&interp->lock);
-    if (held) {
-        return 0;
-    }
     if (wait_for_visits(st, interp) < 0) {
         atoll_interp_cancel_close(interp);
         return -1;
@@ -458,9 +474,7 @@ ext_lifecycle_drop_handle(atoll_interp *interp)
                 && !interp->spare;
     if (last) {
         /* Off every list at once; the end comes at the next safe moment. */
-        interp->life = interp->holds > 0 ? ATOLL_LIFE_DEFERRED
-                                         : ATOLL_LIFE_CLOSING;
-        last = interp->life == ATOLL_LIFE_CLOSING;
+        interp->life = ATOLL_LIFE_CLOSING;
     }
     atoll_mutex_unlock(&interp->lock);
     if (last) {
@@ -546,6 +560,8 @@ on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
     Py_END_ALLOW_THREADS
     ext_attach_drop_kept(interp, true);
     ext_attach_forget_kept(interp); /* the ender's own goes with the rest */
+    ext_chores_check(st);
+    atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
     tell_ended(interp);
     Py_RETURN_NONE;
 }
@@ -556,13 +572,8 @@ static PyMethodDef on_exit_def = {
               "end.")};
 
 static int
-lifecycle_exec(PyObject *module, ext_state *st)
+register_on_exit(PyObject *module)
 {
-    if (ext_exit_watch_forks() < 0) {
-        return -1;
-    }
-    ext_attach_setup = ext_create_set_up;
-    atoll_registry_on_last_hold = on_last_hold;
     PyObject *callback = PyCFunction_New(&on_exit_def, module);
     if (callback == NULL) {
         return -1;
@@ -573,10 +584,21 @@ lifecycle_exec(PyObject *module, ext_state *st)
                                                          "O", callback);
     Py_XDECREF(atexit);
     Py_DECREF(callback);
-    if (got == NULL) {
+    Py_XDECREF(got);
+    return got == NULL ? -1 : 0;
+}
+
+static int
+lifecycle_exec(PyObject *module, ext_state *st)
+{
+    if (ext_exit_watch_forks() < 0) {
         return -1;
     }
-    Py_DECREF(got);
+    ext_attach_setup = ext_create_set_up;
+    atoll_registry_on_last_hold = on_last_hold;
+    if (register_on_exit(module) < 0) {
+        return -1;
+    }
     st->self->ext = st;
     return 0;
 }

@@ -22,11 +22,21 @@ typedef struct queue_iterator {
     queue_object *queue; /* owned */
 } queue_iterator;
 
+/* The type refers to the module, whose caches may refer to where this is
+ * kept. */
+static int
+Queue_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    return 0;
+}
+
 static void
 Queue_dealloc(PyObject *op)
 {
     queue_object *self = (queue_object *)op;
     PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
     queue_object_forget(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
@@ -690,6 +700,7 @@ static PyType_Slot Queue_slots[] = {
     {Py_tp_doc, (void *)Queue_doc},
     {Py_tp_new, Queue_new},
     {Py_tp_dealloc, Queue_dealloc},
+    {Py_tp_traverse, Queue_traverse},
     {Py_tp_repr, Queue_repr},
     {Py_tp_hash, Queue_hash},
     {Py_tp_iter, Queue_iter},
@@ -703,7 +714,8 @@ static PyType_Slot Queue_slots[] = {
 static PyType_Spec Queue_spec = {
     .name = "atoll.Queue",
     .basicsize = sizeof(queue_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = Queue_slots,
 };
 

@@ -14,6 +14,7 @@
  */
 #include "run.h"
 
+#include "chores.h"
 #include "errors.h"
 #include "interrupt.h"
 #include "module.h"
@@ -306,6 +307,7 @@ ext_run_call(ext_state *st, atoll_interp *interp, PyObject *const *args,
 done:
     ext_pins_fini(&pins);
     atoll_frame_fini(&frame);
+    ext_chores_check(st); /* what the call lent is back */
     return result;
 }
 
@@ -514,6 +516,7 @@ ext_run_exec(ext_state *st, atoll_interp *interp, PyObject *code, bool dedent,
 done:
     ext_pins_fini(&pins);
     atoll_frame_fini(&frame);
+    ext_chores_check(st);
     Py_DECREF(what);
     return result;
 }
@@ -550,6 +553,7 @@ ext_run_prepare(ext_state *st, atoll_interp *interp, PyObject *ns)
     result = finish(st, &visit, &out);
 done:
     atoll_frame_fini(&frame);
+    ext_chores_check(st);
     return result;
 }
 

@@ -178,12 +178,6 @@ def read_kept(name: str) -> bytes:
     return bytes(kept[name])
 
 
-def address(view: memoryview) -> int:
-    import ctypes
-
-    return ctypes.addressof(ctypes.c_char.from_buffer(view))
-
-
 def copy_of_exporter(view: memoryview) -> bytes:
     exporter = view.obj
     view.release()
