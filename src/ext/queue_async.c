@@ -287,6 +287,7 @@ loop_dealloc(PyObject *op)
 {
     loop_object *self = (loop_object *)op;
     PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
     if (self->loop != NULL) {
         atoll_loop_close(self->loop);
         atoll_loop_release(self->loop);
@@ -310,6 +311,7 @@ static PyType_Slot loop_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("The descriptor of one event loop.")},
     {Py_tp_new, loop_new},
     {Py_tp_dealloc, loop_dealloc},
+    {Py_tp_traverse, queue_traverse_type},
     {Py_tp_methods, loop_methods},
     {0, NULL},
 };
@@ -317,7 +319,8 @@ static PyType_Slot loop_slots[] = {
 static PyType_Spec loop_spec = {
     .name = "atoll._core.QueueLoop",
     .basicsize = sizeof(loop_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_HAVE_GC,
     .slots = loop_slots,
 };
 

@@ -8,7 +8,9 @@
  * in its dealloc, so what is found there is alive.
  *
  * Objects keep `st` by itself: the type owns the module, and the module the
- * state, so it outlives them.
+ * state, so it outlives them.  All of them are known to the garbage collector
+ * for the same reason: the state may reach them (by __main__'s namespace, for
+ * one), which makes a cycle through their type.
  */
 #ifndef ATOLL_EXT_QUEUE_IMPL_H
 #define ATOLL_EXT_QUEUE_IMPL_H
@@ -61,6 +63,10 @@ queue_part_of(ext_state *st)
 /* Borrowed.  NULL with an exception. */
 PyObject *
 queue_load(ext_state *st, queue_python which);
+
+/* tp_traverse of a type whose objects hold nothing that is not a leaf. */
+int
+queue_traverse_type(PyObject *op, visitproc visit, void *arg);
 
 /* A new object, or NULL with an exception (out of memory; NULL type: the
  * module was cleared). */

@@ -80,11 +80,20 @@ item_forward(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     Py_RETURN_NONE;
 }
 
+static int
+item_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(((item_object *)op)->queue);
+    return 0;
+}
+
 static void
 item_dealloc(PyObject *op)
 {
     item_object *self = (item_object *)op;
     PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
     if (self->frame != NULL) {
         atoll_frame_release(self->frame);
     }
@@ -103,6 +112,7 @@ static PyMethodDef item_methods[] = {
 static PyType_Slot item_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("An item that is still encoded.")},
     {Py_tp_dealloc, item_dealloc},
+    {Py_tp_traverse, item_traverse},
     {Py_tp_methods, item_methods},
     {0, NULL},
 };
@@ -111,7 +121,7 @@ static PyType_Spec item_spec = {
     .name = "atoll._core.QueueItem",
     .basicsize = sizeof(item_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+             | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = item_slots,
 };
 

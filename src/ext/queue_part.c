@@ -7,6 +7,13 @@
 #include "queue_doc.h"
 #include "queue_impl.h"
 
+int
+queue_traverse_type(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    return 0;
+}
+
 PyObject *
 queue_alloc(PyTypeObject *type)
 {
@@ -80,8 +87,8 @@ queue_object_of(ext_state *st, atoll_queue *queue)
     if (at != NULL) {
         return Py_NewRef((PyObject *)at);
     }
-    /* No garbage collection here (the type has none), so no other object of
-     * the queue can come into being meanwhile. */
+    /* No Python code runs in an allocation (collections wait for the eval
+     * loop), so no other object of the queue comes into being meanwhile. */
     PyObject *made = queue_alloc(part->queue_type);
     if (made == NULL) {
         return NULL;

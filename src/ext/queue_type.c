@@ -22,15 +22,6 @@ typedef struct queue_iterator {
     queue_object *queue; /* owned */
 } queue_iterator;
 
-/* The type refers to the module, whose caches may refer to where this is
- * kept. */
-static int
-Queue_traverse(PyObject *op, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(op));
-    return 0;
-}
-
 static void
 Queue_dealloc(PyObject *op)
 {
@@ -625,10 +616,19 @@ iterator_next(PyObject *op)
     return queue_item_open(queue, frame);
 }
 
+static int
+iterator_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(((queue_iterator *)op)->queue);
+    return 0;
+}
+
 static void
 iterator_dealloc(PyObject *op)
 {
     PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
     Py_XDECREF(((queue_iterator *)op)->queue);
     type->tp_free(op);
     Py_DECREF(type);
@@ -637,6 +637,7 @@ iterator_dealloc(PyObject *op)
 static PyType_Slot iterator_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("Items until the queue is shut down.")},
     {Py_tp_dealloc, iterator_dealloc},
+    {Py_tp_traverse, iterator_traverse},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, iterator_next},
     {0, NULL},
@@ -646,7 +647,7 @@ static PyType_Spec iterator_spec = {
     .name = "atoll._core.QueueIterator",
     .basicsize = sizeof(queue_iterator),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+             | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = iterator_slots,
 };
 
@@ -700,7 +701,7 @@ static PyType_Slot Queue_slots[] = {
     {Py_tp_doc, (void *)Queue_doc},
     {Py_tp_new, Queue_new},
     {Py_tp_dealloc, Queue_dealloc},
-    {Py_tp_traverse, Queue_traverse},
+    {Py_tp_traverse, queue_traverse_type},
     {Py_tp_repr, Queue_repr},
     {Py_tp_hash, Queue_hash},
     {Py_tp_iter, Queue_iter},
@@ -714,8 +715,8 @@ static PyType_Slot Queue_slots[] = {
 static PyType_Spec Queue_spec = {
     .name = "atoll.Queue",
     .basicsize = sizeof(queue_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_HAVE_GC,
     .slots = Queue_slots,
 };
 
