@@ -49,6 +49,7 @@ struct atoll_loop {
     atoll_bell bell;         /* [lock]; the loop's thread may read fd */
     bool rung;               /* [lock] */
     bool closed;             /* [lock] */
+    int64_t owner;           /* [all_loops] */
     atoll_async *first_done; /* [lock] */
     atoll_async *last_done;  /* [lock] */
     atoll_async *nodes;      /* [lock] */
@@ -80,6 +81,7 @@ atoll_loop_new(atoll_loop **out_loop)
         return status;
     }
     atoll_ref_init(&loop->count);
+    loop->owner = -1;
     atoll_mutex_lock(&all_loops);
     loop->next = first_loop;
     if (first_loop != NULL) {
@@ -89,6 +91,14 @@ atoll_loop_new(atoll_loop **out_loop)
     atoll_mutex_unlock(&all_loops);
     *out_loop = loop;
     return ATOLL_OK;
+}
+
+void
+atoll_loop_set_owner(atoll_loop *loop, int64_t interp)
+{
+    atoll_mutex_lock(&all_loops);
+    loop->owner = interp;
+    atoll_mutex_unlock(&all_loops);
 }
 
 void
@@ -498,6 +508,29 @@ atoll_loop_close(atoll_loop *loop)
     atoll_bell_fini(&loop->bell);
     loop->rung = false;
     atoll_mutex_unlock(&loop->lock);
+}
+
+void
+async_owner_died(int64_t interp)
+{
+    atoll_loop *loop;
+    do {
+        atoll_mutex_lock(&all_loops);
+        loop = first_loop;
+        while (loop != NULL
+               && (loop->owner != interp
+                   || !atoll_ref_acquire_if_alive(&loop->count))) {
+            loop = loop->next;
+        }
+        if (loop != NULL) {
+            loop->owner = -1;
+        }
+        atoll_mutex_unlock(&all_loops);
+        if (loop != NULL) {
+            atoll_loop_close(loop);
+            atoll_loop_release(loop);
+        }
+    } while (loop != NULL);
 }
 
 /* --- Fork --- */

@@ -31,6 +31,10 @@ typedef struct atoll_async atoll_async;
  * (errno). */
 atoll_status
 atoll_loop_new(atoll_loop **out_loop) ATOLL_MUST_CHECK;
+/* Whose it is: when that interpreter dies (atoll_queue_sender_died), the loop
+ * is closed, should nobody else have done it. */
+void
+atoll_loop_set_owner(atoll_loop *loop, int64_t interp);
 void
 atoll_loop_acquire(atoll_loop *loop);
 void

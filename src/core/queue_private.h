@@ -159,6 +159,9 @@ async_complete(atoll_waiter *waiter, queue_wakes *wakes);
  * reference. */
 void
 async_ring(atoll_loop *loop);
+/* Locks: none held.  Nobody else uses the owner's loops any more. */
+void
+async_owner_died(int64_t interp);
 /* Fork: all loops. */
 void
 async_before_fork(void);

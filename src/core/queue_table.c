@@ -543,6 +543,7 @@ purge_queue(atoll_queue *queue, int64_t sender)
 void
 atoll_queue_sender_died(int64_t sender)
 {
+    async_owner_died(sender);
     atoll_queue *queue = next_queue(NULL);
     while (queue != NULL) {
         purge_queue(queue, sender);

@@ -277,6 +277,7 @@ loop_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         atoll_loop_release(loop);
         return NULL;
     }
+    atoll_loop_set_owner(loop, st->self->id);
     self->loop = loop;
     self->st = st;
     return (PyObject *)self;

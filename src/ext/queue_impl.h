@@ -17,7 +17,6 @@
 
 #include "attach.h"
 #include "errors.h"
-#include "queue_type.h"
 #include "run.h"
 #include "transfer.h"
 #include "../core/async.h"

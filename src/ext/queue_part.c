@@ -298,13 +298,6 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-int
-ext_queue_interpreter_ended(int64_t id)
-{
-    atoll_queue_sender_died(id);
-    return 0;
-}
-
 /* --- The part --- */
 
 static int

@@ -9,8 +9,6 @@
  *
  * Attached: everything, to the module's interpreter.
  */
-#include "queue_type.h"
-
 #include "queue_doc.h"
 #include "queue_impl.h"
 
