@@ -26,7 +26,7 @@ EXT_LAYERS = [
     {"compat"},
     {"state", "module"},  # module.h names the parts, and no more
     {"errors", "attach", "runtime", "chores"},
-    {"transfer", "function", "run", "interrupt", "output", "lifecycle", "exit"},
+    {"transfer", "function", "run", "interrupt", "output", "lifecycle", "create", "exit"},
     # then the types, which know each other only by their public headers
 ]
 #: Who may include NAME_impl.h or NAME_private.h, beside NAME*.
