@@ -682,9 +682,38 @@ put_impure(encoder *e, PyObject *obj)
     return put_by_protocol(e, obj);
 }
 
+/* A function or class that is known: nothing runs, so nothing need be held,
+ * and finding it again in this frame is as cheap by its definition. */
+static int
+put_known(encoder *e, atoll_def *def)
+{
+    uint32_t index;
+    if (enc_room(e, ATOLL_WRITE_ROOM) < 0) {
+        return ENC_FAILED;
+    }
+    atoll_def_acquire(def);
+    if (e->next_memo == UINT32_MAX
+        || atoll_frame_attach(e->w.frame, &atoll_def_ops, def, &index)
+               != ATOLL_OK) {
+        atoll_def_release(def);
+        return enc_no_memory();
+    }
+    e->next_memo++; /* the reader counts it */
+    e->at_root = false;
+    atoll_put_u8(&e->w, ATOLL_TAG_DEF);
+    atoll_put_varint(&e->w, index);
+    return ENC_DONE;
+}
+
 int
 enc_other(encoder *e, PyObject *obj)
 {
+    if (!(e->flags & EXT_ENCODE_DEFINITION)) {
+        atoll_def *def = ext_function_known(e->st, obj);
+        if (ATOLL_LIKELY(def != NULL)) {
+            return put_known(e, def);
+        }
+    }
     uint32_t number;
     if (e->memo != NULL && atoll_memo_find(e->memo, obj, &number)) {
         return enc_put_ref(e, number);

@@ -275,6 +275,21 @@ entry_holds(fn_entry *entry)
                : ext_function_holds(entry);
 }
 
+atoll_def *
+ext_function_known(ext_state *st, PyObject *obj)
+{
+    function_part *part = get_part(st);
+    fn_entry *entry = atoll_table_find(&part->by_key, address(obj));
+    if (entry == NULL) {
+        return NULL;
+    }
+    int holds = entry_holds(entry);
+    if (ATOLL_UNLIKELY(holds < 0)) {
+        PyErr_Clear(); /* ext_function_define looks again, and says it */
+    }
+    return holds > 0 ? entry->def : NULL;
+}
+
 int
 ext_function_define(ext_state *st, PyObject *obj, atoll_def **out_def)
 {

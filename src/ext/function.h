@@ -19,6 +19,12 @@
 int
 ext_function_define(ext_state *st, PyObject *obj, atoll_def **out_def);
 
+/* The same if obj has a definition and it still holds: the common case, in
+ * which nothing is built and no Python code runs.  NULL: it is not known; no
+ * exception is set. */
+atoll_def *
+ext_function_known(ext_state *st, PyObject *obj);
+
 /* The object that def describes, here.  New reference, or NULL with an
  * exception.
  * Attached: receiver. */
