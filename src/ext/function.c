@@ -279,7 +279,7 @@ atoll_def *
 ext_function_known(ext_state *st, PyObject *obj)
 {
     function_part *part = get_part(st);
-    fn_entry *entry = atoll_table_find(&part->by_key, address(obj));
+    fn_entry *entry = atoll_table_find(&part->by_key, fn_address(obj));
     if (entry == NULL) {
         return NULL;
     }
