@@ -47,10 +47,16 @@ def test_there_are_examples() -> None:
 
 def test_census_on_a_terminal(tmp_path: Path) -> None:
     """The progress bar comes where there is a terminal, and the table stays whole."""
-    pid, terminal = os.forkpty()
-    if pid == 0:
-        command = [sys.executable, str(ROOT / "examples/stdlib_census.py"), "--jobs", "2", "--limit", "32"]
-        os.execve(command[0], command, dict(os.environ, TERM="xterm", COLUMNS="100"))
+    terminal, inner = os.openpty()
+    child = subprocess.Popen(
+        [sys.executable, str(ROOT / "examples/stdlib_census.py"), "--jobs", "2", "--limit", "32"],
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        cwd=tmp_path,
+        env=dict(os.environ, TERM="xterm", COLUMNS="100"),
+    )
+    os.close(inner)
     shown = b""
     while True:
         try:
@@ -60,10 +66,9 @@ def test_census_on_a_terminal(tmp_path: Path) -> None:
         if not data:
             break
         shown += data
-    _, status = os.waitpid(pid, 0)
     os.close(terminal)
     text = shown.decode(errors="replace")
-    assert os.waitstatus_to_exitcode(status) == 0, text
+    assert child.wait(60) == 0, text
     assert "All four agree." in text
     assert re.search(r"32/32|100%", text), "a progress bar"
 
