@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 #: Public names that are loaded at their first use: name -> module.
 _LAZY = {
+    "BrokenInterpreterPool": "_pool",
     "InterpreterConfig": "_config",
+    "InterpreterPoolExecutor": "futures",
     "install": "_install",
     "prewarm": "_prewarm",
     "uninstall": "_install",

@@ -352,6 +352,12 @@ may_submit(const atoll_scheduler *sched)
                              : ATOLL_OK;
 }
 
+void
+atoll_scheduler_name_task(atoll_scheduler *sched, atoll_task *task)
+{
+    task->id = atomic_fetch_add(&sched->ids, 1) + 1;
+}
+
 atoll_status
 atoll_scheduler_submit(atoll_scheduler *sched, atoll_task *task,
                        atoll_wait *wait, bool *out_start)
@@ -361,7 +367,7 @@ atoll_scheduler_submit(atoll_scheduler *sched, atoll_task *task,
     atoll_status status = may_submit(sched);
     if (status == ATOLL_OK) {
         if (task->id == 0) {
-            task->id = ++sched->ids;
+            atoll_scheduler_name_task(sched, task);
         }
         if (place(sched, task, &after)) {
             *out_start = sched_promise_worker(sched);
@@ -499,6 +505,14 @@ atoll_scheduler_await(atoll_scheduler *sched, atoll_task *task,
     atoll_line_join(&task->line, &node, wait);
     atoll_mutex_unlock(&sched->lock);
     return atoll_waiter_sleep(&node, &task->line, &sched->lock, wait);
+}
+
+void
+atoll_scheduler_give_back(atoll_scheduler *sched, atoll_task *task)
+{
+    atoll_mutex_lock(&sched->lock);
+    task->state = ATOLL_TASK_DONE;
+    atoll_mutex_unlock(&sched->lock);
 }
 
 bool

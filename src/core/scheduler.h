@@ -126,6 +126,10 @@ atoll_task_acquire(atoll_task *task);
 void
 atoll_task_release(atoll_task *task);
 
+/* Gives it its id, before submit does. */
+void
+atoll_scheduler_name_task(atoll_scheduler *sched, atoll_task *task);
+
 /* Puts the task into the queue; waits for room if the queue is bounded.
  * *out_start: the caller must start a worker now (or say start_failed).
  * Owns: the scheduler takes a reference of its own, on success.
@@ -158,6 +162,10 @@ atoll_scheduler_is_done(atoll_scheduler *sched, atoll_task *task);
 atoll_status
 atoll_scheduler_await(atoll_scheduler *sched, atoll_task *task,
                       atoll_wait *wait);
+
+/* Gives the outcome of a quiet task back, as if it had not been taken. */
+void
+atoll_scheduler_give_back(atoll_scheduler *sched, atoll_task *task);
 
 /* Marks a running task as to be stopped; it is given up when the grace is
  * over.  Returns true, the interpreter (acquired) and the call's generation

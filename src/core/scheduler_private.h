@@ -32,6 +32,7 @@ struct atoll_scheduler {
     size_t max_workers;
     size_t queue_size;
     int64_t grace;
+    _Atomic uint64_t ids; /* given so far */
     /* [lock], all of these */
     sched_list queue;
     sched_list completions;
@@ -50,7 +51,6 @@ struct atoll_scheduler {
     bool shutdown;
     bool broken;
     bool dead; /* its threads are in another process */
-    uint64_t ids;
     uint64_t done;
     uint64_t failed;
     uint64_t restarts;

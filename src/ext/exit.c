@@ -22,6 +22,7 @@
 #include "runtime.h"
 
 #include "../core/queue.h"
+#include "../core/scheduler.h"
 #include "../core/sync.h"
 
 #include <pthread.h>
@@ -89,6 +90,7 @@ static void
 before_fork(void)
 {
     ext_interrupt_before_fork();
+    atoll_scheduler_before_fork();
     atoll_queue_before_fork();
     atoll_sync_before_fork();
     atoll_registry_before_fork();
@@ -100,6 +102,7 @@ after_fork_parent(void)
     atoll_registry_parent_after_fork();
     atoll_sync_parent_after_fork();
     atoll_queue_parent_after_fork();
+    atoll_scheduler_parent_after_fork();
     ext_interrupt_parent_after_fork();
 }
 
@@ -111,6 +114,7 @@ after_fork_child(void)
     atoll_registry_after_fork(keep);
     atoll_sync_after_fork(keep);
     atoll_queue_after_fork();
+    atoll_scheduler_after_fork();
     ext_attach_after_fork();
     ext_interrupt_after_fork();
     ext_lifecycle_after_fork();

@@ -1,0 +1,80 @@
+"""What the C part of the pool asks of Python: the exceptions of failed tasks."""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from concurrent.futures.thread import BrokenThreadPool
+
+from . import _errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: How long an interrupted task may take to stop before its worker is replaced, in seconds.
+STUCK_AFTER = 0.5
+
+
+class BrokenInterpreterPool(BrokenThreadPool):
+    """The pool can run nothing any more: its initializer failed, or no worker could be started."""
+
+    __module__ = "atoll"
+
+
+class RemoteTraceback(Exception):
+    """The traceback of a task in its own interpreter, as text, at the end of an exception's chain."""
+
+    __module__ = "atoll"
+
+    def __init__(self, tb: str) -> None:
+        super().__init__(tb)
+        self.tb = tb
+
+    def __str__(self) -> str:
+        return self.tb
+
+
+def _attach(error: BaseException, text: str) -> None:
+    """Put the remote traceback where the chain of error ends."""
+    seen = set()
+    last: BaseException = error
+    while id(last) not in seen:
+        seen.add(id(last))
+        following = last.__cause__ if last.__suppress_context__ else last.__cause__ or last.__context__
+        if following is None:
+            break
+        last = following
+    else:
+        return  # a circle has no end
+    suppressed = last.__suppress_context__
+    last.__cause__ = RemoteTraceback(f'\n"""\n{text}\n"""')
+    if suppressed:
+        last.__suppress_context__ = True
+
+
+def failure(kind: str, parts: Any, error: BaseException | None, broken: str | None) -> BaseException:
+    """The exception for a task's future.
+
+    parts: what _errors.snapshot() said there; error: the exception itself,
+    where it could cross.
+    """
+    if kind == "broken":
+        return BrokenInterpreterPool(broken or "the worker that ran this task is gone")
+    if kind == "cancelled":
+        return CancelledError()
+    if kind in ("late", "stuck"):
+        cause = "its deadline" if kind == "late" else "an interruption"
+        text = f"it did not stop within {STUCK_AFTER} s after {cause}; its worker was replaced"
+        parts = ("Interrupted", "Interrupted", "atoll"), text, f"Interrupted: {text}", None
+        return _errors.rebuild(
+            _errors.ExecutionTimeout if kind == "late" else _errors.ExecutionInterrupted, parts, None
+        )
+    if kind == "timed out":
+        return _errors.rebuild(_errors.ExecutionTimeout, parts, error)
+    if kind == "interrupted":
+        return _errors.rebuild(_errors.ExecutionInterrupted, parts, error)
+    if error is None:
+        return _errors.rebuild(_errors.ExecutionFailed, parts, None)
+    if parts is not None and kind == "failed":
+        _attach(error, parts[-1])
+    return error

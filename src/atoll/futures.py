@@ -1,0 +1,657 @@
+"""InterpreterPoolExecutor: a concurrent.futures executor of interpreters.
+
+Each worker is one thread that stays inside one interpreter.  It takes calls
+from a queue and hands outcomes back without a visit to the interpreter that
+made the pool; there, whoever waits for exactly one result fetches it, and one
+thread, the collector, sees to all others.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from concurrent.futures import CancelledError, Executor
+from concurrent.futures import Future as _BaseFuture
+from itertools import count, islice
+from operator import length_hint
+
+from . import _core
+from ._errors import NotShareableError
+from ._pool import STUCK_AFTER, BrokenInterpreterPool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+    from typing import Any
+
+__all__ = ["BrokenInterpreterPool", "Future", "InterpreterPoolExecutor"]
+
+#: At the end of the process, a task may run this long (seconds) before it is
+#: interrupted; None: as long as it likes.
+exit_grace: float | None = 10.0
+
+#: What threads that a task left behind may take to end when their interpreter is closed, in seconds.
+_CLOSE_GRACE = 2.0
+
+# Why a worker left (pool_impl.h).
+_LEFT_FULL, _LEFT_BROKEN = 2, 4
+
+# An automatic chunk is to take this long, and hold so many bytes.
+_CHUNK_SECONDS = 0.001
+_CHUNK_BYTES = 256 << 10
+_CHUNK_MOST = 8192
+
+_PENDING = "PENDING"
+
+
+class Future(_BaseFuture):
+    """The Future of a task in a pool; concurrent.futures' own, and interrupt()."""
+
+    _task: Any = None
+
+    def result(self, timeout: float | None = None) -> Any:
+        if self._state == _PENDING and self._task is not None:
+            timeout = self._fetch(timeout)
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        if self._state == _PENDING and self._task is not None:
+            timeout = self._fetch(timeout)
+        return super().exception(timeout)
+
+    def _fetch(self, timeout: float | None) -> float | None:
+        """Wait for the outcome here, past the collector; what is left of the timeout."""
+        if self._done_callbacks:
+            return timeout  # they are the collector's to run
+        start = 0.0 if timeout is None else time.monotonic()
+        got = self._task.wait(timeout)
+        if got is not None:
+            _settle(self, *got)
+            return None
+        return None if timeout is None else max(0.0, timeout - (time.monotonic() - start))
+
+    def running(self) -> bool:
+        """True while the task runs."""
+        return (self._state == _PENDING and self._task is not None and self._task.running()) or super().running()
+
+    def cancel(self) -> bool:
+        """Drop the task if it still waits; True if it is (or was) cancelled."""
+        if self._state == _PENDING and self._task is not None:
+            if not self._task.cancel():
+                return self.cancelled()
+            _cancel(self)
+            return True
+        return super().cancel()
+
+    def interrupt(self) -> bool:
+        """Stop the task if it runs; True if it did.
+
+        Its future then gets ExecutionInterrupted.  A task that does not stop
+        within half a second is given up, and its worker is replaced.
+        """
+        return self._task is not None and self._task.interrupt()
+
+
+def _settle(future: Future, ok: bool, value: Any) -> None:
+    try:
+        if ok:
+            future.set_result(value)
+        else:
+            future.set_exception(value)
+    except Exception:
+        if not future.done():
+            raise  # else it was cancelled by hand
+
+
+def _cancel(future: Future) -> None:
+    _BaseFuture.cancel(future)
+    if future._state == "CANCELLED":
+        future.set_running_or_notify_cancel()
+
+
+class _State:
+    """What the threads of a pool share; it knows nothing of the executor."""
+
+    def __init__(self, core: Any, prefix: str, config: Any) -> None:
+        self.core = core
+        self.prefix = prefix
+        self.config = config
+        self.lock = threading.Lock()
+        self.workers: set[threading.Thread] = set()
+        self.collector: threading.Thread | None = None
+        self.numbers = count()
+        self.forked = False
+        core.start = self.start_worker
+
+    def start_worker(self) -> None:
+        """Start the worker that the core has promised."""
+        name = f"{self.prefix}_{next(self.numbers)}"
+        thread = _thread(name, _work, self)
+        with self.lock:
+            self.workers.add(thread)
+        try:
+            thread.start()
+        except BaseException as error:
+            with self.lock:
+                self.workers.discard(thread)
+            self.core.start_failed()
+            if not self.core.stats()["workers"]:
+                self.core.break_(f"no worker could be started: {error}")
+            raise
+
+    def start_collector(self) -> None:
+        with self.lock:
+            if self.collector is not None:
+                return
+            self.collector = thread = _thread(f"{self.prefix}_collector", _collect, self)
+        try:
+            thread.start()
+        except BaseException:
+            self.collector = None
+            raise
+
+    def cancel_queued(self) -> None:
+        for future in self.core.cancel_all():
+            _cancel(future)
+
+    def stop(self) -> None:
+        """Cancel what is queued, interrupt what runs."""
+        self.core.shutdown()
+        self.cancel_queued()
+        if self.core.interrupt_all():
+            self.start_collector_if_possible()
+
+    def start_collector_if_possible(self) -> None:
+        try:
+            self.start_collector()
+        except RuntimeError:  # the process is ending
+            pass
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the workers; False at the time-out."""
+        if not self.core.join(timeout):
+            return False
+        deadline = time.monotonic() + _CLOSE_GRACE
+        me = threading.current_thread()
+        with self.lock:
+            threads = [*self.workers, self.collector]
+        for thread in threads:
+            if thread is not None and thread is not me:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        return True
+
+
+#: The states whose threads may run.
+_states: weakref.WeakSet[_State] = weakref.WeakSet()
+
+
+def _thread(name: str, target: Callable[[_State], None], state: _State) -> threading.Thread:
+    thread = threading.Thread(target=target, args=(state,), name=name)
+    try:
+        # The end of the process waits for the work (_at_exit), but not for a
+        # thread that is stuck.
+        thread.daemon = True
+    except RuntimeError:
+        pass  # not in this interpreter
+    return thread
+
+
+def _work(state: _State) -> None:
+    """A worker's thread."""
+    from . import create
+
+    core = state.core
+    try:
+        while True:
+            try:
+                interp = create(config=state.config, name=threading.current_thread().name)
+            except BaseException as error:
+                core.start_failed()
+                if not core.stats()["workers"]:
+                    core.break_(f"no interpreter could be made: {type(error).__name__}: {error}")
+                return
+            try:
+                reason = core.work(interp.id)
+            finally:
+                _close(interp)
+            if reason == _LEFT_BROKEN:
+                _log_broken(core.broken)
+            if not core.wants_worker():
+                return
+    finally:
+        with state.lock:
+            state.workers.discard(threading.current_thread())
+
+
+def _close(interp: _core.Interpreter) -> None:
+    try:
+        interp.close()
+    except Exception:
+        pass  # a thread in it will not end: it is closed at exit
+
+
+def _log_broken(text: str | None) -> None:
+    from concurrent.futures._base import LOGGER
+
+    LOGGER.critical("Exception in initializer: %s", text)
+
+
+def _collect(state: _State) -> None:
+    """The collector's thread."""
+    core = state.core
+    while (batch := core.take()) is not None:
+        for future, ok, value in batch:
+            _settle(future, ok, value)
+            del future, value
+        del batch
+        while core.wants_worker():
+            try:
+                state.start_worker()
+            except RuntimeError:
+                break
+
+
+def _at_exit() -> None:
+    """Finish what was submitted, as concurrent.futures does; then leave."""
+    states = [state for state in list(_states) if not state.forked]
+    for state in states:
+        state.core.shutdown()
+    for state in states:
+        done = -1
+        while not state.join(exit_grace):
+            # Nothing was finished in that time: what runs is stopped.
+            stats = state.core.stats()
+            if stats["done"] == done or not stats["queued"]:
+                state.stop()
+                state.join(2 * STUCK_AFTER)
+                break
+            done = stats["done"]
+
+
+def _after_fork() -> None:
+    for state in list(_states):
+        state.forked = True
+        state.workers.clear()
+        state.collector = None
+        state.lock = threading.Lock()
+
+
+_exit_registered = False
+
+
+def _register() -> None:
+    global _exit_registered
+    if not _exit_registered:
+        threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+        os.register_at_fork(after_in_child=_after_fork)
+        _exit_registered = True
+
+
+def _default_workers() -> int:
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class InterpreterPoolExecutor(Executor):
+    """An executor that runs each call in one of several interpreters.
+
+    max_workers: how many at most; None: as many as there are CPUs.
+    thread_name_prefix: text for the names of the threads and interpreters.
+    initializer, initargs: called once in each new interpreter; if it fails,
+    the pool is broken.
+    max_tasks_per_child: so many calls, then the worker goes on in a new
+    interpreter.
+    idle_timeout: seconds after which a worker without work ends; None: never.
+    queue_size: submit() blocks while so many tasks wait; None: never.
+    config: "isolated", "legacy" or an InterpreterConfig.
+
+    It can be used from any thread of its interpreter.  It pickles as its
+    configuration: the copy is a pool of its own.
+    """
+
+    _numbers = count()
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        idle_timeout: float | None = None,
+        queue_size: int | None = None,
+        config: Any = "isolated",
+    ) -> None:
+        if max_workers is None:
+            max_workers = _default_workers()
+        if max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        for name, value in (("max_tasks_per_child", max_tasks_per_child), ("queue_size", queue_size)):
+            if value is not None:
+                if not isinstance(value, int):
+                    raise TypeError(f"{name} must be an integer")
+                if value <= 0:
+                    raise ValueError(f"{name} must be >= 1")
+        if idle_timeout is not None and not idle_timeout >= 0:
+            raise ValueError("idle_timeout must be >= 0")
+        if config != "isolated":
+            from ._config import check, parse
+
+            check(parse(config))
+        self._max_workers = max_workers
+        self._arguments = (
+            max_workers,
+            thread_name_prefix,
+            initializer,
+            tuple(initargs),
+            {
+                "max_tasks_per_child": max_tasks_per_child,
+                "idle_timeout": idle_timeout,
+                "queue_size": queue_size,
+                "config": config,
+            },
+        )
+        self._thread_name_prefix = thread_name_prefix or f"{type(self).__name__}-{next(self._numbers)}"
+        core = _core._Pool(
+            max_workers,
+            queue_size or 0,
+            STUCK_AFTER,
+            initializer,
+            tuple(initargs),
+            max_tasks_per_child or 0,
+            idle_timeout,
+        )
+        self._core = core
+        self._state = _State(core, self._thread_name_prefix, config)
+        self._paces: dict[Any, float] = {}
+        _register()
+        _states.add(self._state)
+        self._finalizer = weakref.finalize(self, core.shutdown)
+        self._finalizer.atexit = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), *self._arguments)
+
+    # -- one call
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Queue fn(*args, **kwargs); return its Future.
+
+        What cannot be sent fails the Future, not the call.  Raises
+        RuntimeError after shutdown(), BrokenInterpreterPool if the pool is
+        broken.
+        """
+        future = Future()
+        if self._state.collector is None:
+            self._state.start_collector()
+        try:
+            future._task = self._core.submit(future, None, fn, *args, **kwargs)
+        except NotShareableError as error:
+            future.set_exception(error)
+        return future
+
+    def _submit_timed(
+        self, timeout: float | None, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future:
+        future = Future()
+        if self._state.collector is None:
+            self._state.start_collector()
+        try:
+            future._task = self._core.submit(future, timeout, fn, *args, **kwargs)
+        except NotShareableError as error:
+            future.set_exception(error)
+        return future
+
+    def options(self, *, timeout: float | None = None) -> Options:
+        """A view whose submit() gives each call so many seconds to run."""
+        return Options(self, timeout)
+
+    # -- many
+
+    def map(  # type: ignore[override]
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+    ) -> Iterator[Any]:
+        """An iterator of fn(*items) for the items of the iterables, in order.
+
+        timeout: seconds, from now, after which the iterator raises
+        TimeoutError.
+        chunksize: so many calls are sent at once; None chooses by what calls
+        turn out to take.  A chunk that takes more than 10 ms is divided.
+        buffersize: so many results at most are waiting to be taken; the input
+        is read only as far as that needs.  None: the input is read at once.
+        """
+        if chunksize is not None and chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if buffersize is not None:
+            if not isinstance(buffersize, int):
+                raise TypeError("buffersize must be an integer or None")
+            if buffersize < 1:
+                raise ValueError("buffersize must be None or > 0")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        feed = _Feed(self, fn, iterables, chunksize, buffersize)
+        feed.start()
+        return feed.results(deadline)
+
+    # -- the end
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks; wait until all are done.
+
+        cancel_futures: those that have not begun are cancelled.
+        """
+        state = self._state
+        self._core.shutdown()
+        if cancel_futures:
+            state.cancel_queued()
+        if wait and not state.forked:
+            state.join()
+
+    def terminate_workers(self) -> None:
+        """Take no more tasks, cancel what waits, interrupt what runs; do not wait."""
+        self._state.stop()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._state.forked:
+            return
+        if exc_type is not None:
+            self._state.stop()
+        try:
+            self.shutdown(wait=True)
+        except BaseException:  # Ctrl-C
+            self._state.stop()
+            self._state.join(2 * STUCK_AFTER)
+            raise
+
+    def stats(self) -> dict[str, int]:
+        """Numbers: workers, idle, queued, running, done, failed, restarts."""
+        return self._core.stats()  # type: ignore[no-any-return]
+
+
+def _rebuild(
+    cls: type[InterpreterPoolExecutor],
+    max_workers: int,
+    prefix: str,
+    initializer: Any,
+    initargs: tuple[Any, ...],
+    options: dict[str, Any],
+) -> InterpreterPoolExecutor:
+    return cls(max_workers, prefix, initializer, initargs, **options)
+
+
+class Options:
+    """A view of a pool whose calls have a deadline."""
+
+    __slots__ = ("_pool", "_timeout")
+
+    def __init__(self, pool: InterpreterPoolExecutor, timeout: float | None) -> None:
+        if timeout is not None:
+            timeout = float(timeout)
+            if not timeout >= 0:
+                raise ValueError("timeout must not be negative or NaN")
+        self._pool = pool
+        self._timeout = timeout
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """Like InterpreterPoolExecutor.submit; the future gets ExecutionTimeout
+        if the call runs longer than the timeout."""
+        return self._pool._submit_timed(self._timeout, fn, args, kwargs)
+
+
+class _Feed:
+    """One map(): cuts the input into chunks, and gives the results in order."""
+
+    def __init__(
+        self,
+        pool: InterpreterPoolExecutor,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        chunksize: int | None,
+        buffersize: int | None,
+    ) -> None:
+        self.core = pool._core
+        self.state = pool._state
+        self.paces = pool._paces
+        self.workers = pool._max_workers
+        self.fn = fn
+        self.star = len(iterables) != 1
+        self.hint = min((length_hint(i, 0) for i in iterables), default=0)
+        self.input: Iterator[Any] | None = zip(*iterables, strict=False) if self.star else iter(iterables[0])
+        self.auto = chunksize is None
+        self.size = chunksize or 1
+        self.buffersize = buffersize
+        self.waiting = 0  # results that were not taken
+        self.tasks: deque[Any] = deque()  # in order of the input
+        self.unmeasured: deque[Any] = deque()
+        self.key = getattr(fn, "__code__", fn)
+        self.pace = -1.0
+        if self.auto:
+            try:
+                self.pace = self.paces.get(self.key, -1.0)
+            except TypeError:  # it cannot be hashed
+                self.key = None
+
+    def start(self) -> None:
+        if self.buffersize is not None:
+            self.fill()
+            return
+        if self.auto and self.pace < 0:
+            self.probe()
+        while self.send(self.next_size()):
+            pass
+
+    def probe(self) -> None:
+        """Send one item to each worker, and see what the first one takes."""
+        for _ in range(2 * self.workers):
+            if not self.send(1):
+                return
+        first = self.tasks[0]
+        warm = self.core.stats()["workers"] and first.running()
+        if first.ready(0.002 if warm else 0.1):
+            self.measure()
+
+    def send(self, size: int) -> bool:
+        """Submit a chunk; False at the end of the input."""
+        if self.input is None:
+            return False
+        chunk = list(islice(self.input, size))
+        if not chunk:
+            self.input = None
+            return False
+        task = self.core.submit_chunk(self.fn, chunk, self.star)
+        self.tasks.append(task)
+        self.waiting += len(chunk)
+        self.hint -= len(chunk)
+        if self.auto:
+            self.unmeasured.append(task)
+            if task.bytes > _CHUNK_BYTES:
+                self.most = max(1, len(chunk) * _CHUNK_BYTES // task.bytes)
+        return True
+
+    most = _CHUNK_MOST
+
+    def measure(self) -> None:
+        """Look at what chunks took that are done."""
+        unmeasured = self.unmeasured
+        pace = self.pace
+        while unmeasured and (got := unmeasured[0].pace()) >= 0:
+            unmeasured.popleft()
+            # Quick to believe that calls are slower, slow to believe the other.
+            pace = got if pace < 0 or got > pace else (3 * pace + got) / 4
+        if pace != self.pace and self.key is not None:
+            self.pace = pace
+            if len(self.paces) >= 64:
+                self.paces.clear()
+            self.paces[self.key] = pace
+
+    def next_size(self) -> int:
+        if not self.auto:
+            return self.size
+        if self.unmeasured:
+            self.measure()
+        if self.pace < 0:
+            return 1
+        size = min(int(_CHUNK_SECONDS / max(self.pace, 1e-9)), 8 * self.size, self.most)
+        if self.hint > 0:
+            # Enough pieces for all workers.
+            size = min(size, max(self.hint // (4 * self.workers), self.size // 2))
+        self.size = max(1, size)
+        return self.size
+
+    def fill(self) -> None:
+        """Read the input as far as buffersize allows."""
+        assert self.buffersize is not None
+        while (room := self.buffersize - self.waiting) > 0:
+            size = min(self.next_size(), room)
+            if self.auto:
+                # At least as many pieces as there are workers.
+                size = max(1, min(size, self.buffersize // (2 * self.workers)))
+            if not self.send(size):
+                return
+
+    def results(self, deadline: float | None) -> Iterator[Any]:
+        tasks = self.tasks
+        buffered = self.buffersize is not None
+        try:
+            while tasks:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                values, error, rest, _, _ = tasks[0].wait_chunk(left)
+                tasks.popleft()
+                if rest:
+                    tasks.extendleft(reversed(rest))
+                if not buffered:
+                    values.reverse()
+                    while values:
+                        yield values.pop()
+                else:
+                    values.reverse()
+                    while values:
+                        self.waiting -= 1
+                        value = values.pop()
+                        self.fill()
+                        yield value
+                        del value
+                if error is not None:
+                    try:
+                        raise error
+                    finally:
+                        del error
+        finally:
+            self.input = None
+            while tasks:
+                tasks.popleft().cancel()

@@ -1,0 +1,1000 @@
+/* The pool's types, for atoll/futures.py alone: _Pool and _Task.
+ *
+ * A _Pool wraps a scheduler, and knows which future belongs to which task: a
+ * dict of its own, so that the collector of garbage sees them.  A _Task is
+ * the handle of one task; quiet ones (the chunks of a map) are dropped with
+ * their handle.
+ *
+ * Attached: home, whose GIL guards both.  It is released in every wait.
+ */
+#include "pool_impl.h"
+
+#include "interrupt.h"
+#include "module.h"
+#include "run.h"
+
+#include <stddef.h>
+
+/* --- exceptions and time ------------------------------------------------------- */
+
+static PyObject *
+make_broken_error(ext_state *st, PoolObject *pool)
+{
+    PyObject *failure = ext_state_python("atoll._pool", "failure");
+    PyObject *error
+        = failure == NULL
+              ? NULL
+              : PyObject_CallFunction(failure, "sOOO", "broken", Py_None,
+                                      Py_None,
+                                      pool->broken ? pool->broken : Py_None);
+    Py_XDECREF(failure);
+    (void)st;
+    return error;
+}
+
+/* Sets the exception for a submit that was refused.  Returns -1. */
+static int
+refuse(ext_state *st, PoolObject *pool, atoll_status status)
+{
+    PyObject *error;
+    switch (status) {
+    case ATOLL_E_SHUTDOWN:
+        PyErr_SetString(PyExc_RuntimeError,
+                        "cannot schedule new futures after shutdown");
+        break;
+    case ATOLL_E_CLOSED:
+        PyErr_SetString(PyExc_RuntimeError,
+                        "cannot schedule new futures: the pool's workers are "
+                        "in the process that forked this one");
+        break;
+    case ATOLL_E_BROKEN:
+        error = make_broken_error(st, pool);
+        if (error != NULL) {
+            PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+            Py_DECREF(error);
+        }
+        break;
+    default:
+        (void)ext_error_from_status(st, status, "pool");
+    }
+    return -1;
+}
+
+/* None or seconds, as a wait.  Fails: -1 with an exception. */
+static int
+make_wait(PyObject *timeout, atoll_wait *out)
+{
+    double seconds;
+    out->parker = ext_attach_parker();
+    out->deadline = ATOLL_FOREVER;
+    out->ticket = 0;
+    if (out->parker == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (ext_interrupt_parse_timeout(timeout, "timeout", &seconds) < 0) {
+        return -1;
+    }
+    if (seconds >= 0) {
+        out->deadline = atoll_deadline_after(seconds);
+    }
+    return 0;
+}
+
+/* --- _Task -------------------------------------------------------------------- */
+
+/* New reference.  Owns: takes over the task's reference. */
+static PyObject *
+wrap_task(ext_state *st, PoolObject *pool, atoll_task *task)
+{
+    PyTypeObject *type = ext_pool_part_of(st)->task_type;
+    TaskObject *self = (TaskObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        atoll_task_release(task);
+        return NULL;
+    }
+    self->pool = (PoolObject *)Py_NewRef(pool);
+    self->task = task;
+    return (PyObject *)self;
+}
+
+static int
+Task_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(((TaskObject *)op)->pool);
+    return 0;
+}
+
+static void
+Task_dealloc(PyObject *op)
+{
+    TaskObject *self = (TaskObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    if (self->task != NULL) {
+        if (self->task->quiet) {
+            atoll_scheduler_forget(self->pool->sched, self->task);
+        }
+        atoll_task_release(self->task);
+    }
+    Py_XDECREF(self->pool);
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+/* Out of the table: somebody settles it.  Fails: -1. */
+static int
+drop_future(PoolObject *pool, const atoll_task *task)
+{
+    PyObject *key = PyLong_FromUnsignedLongLong(task->id);
+    if (key == NULL) {
+        return -1;
+    }
+    if (PyDict_DelItem(pool->futures, key) < 0) {
+        PyErr_Clear();
+    }
+    Py_DECREF(key);
+    return 0;
+}
+
+/* Waits for the outcome.  1: it is the caller's; 0: somebody else's; -1 with
+ * an exception (TimeoutError included). */
+static int
+await_task(ext_state *st, TaskObject *self, PyObject *timeout)
+{
+    atoll_scheduler *sched = self->pool->sched;
+    atoll_wait wait;
+    atoll_status status = atoll_scheduler_await(sched, self->task, NULL);
+    if (status == ATOLL_E_EMPTY) {
+        if (make_wait(timeout, &wait) < 0) {
+            return -1;
+        }
+        do {
+            Py_BEGIN_ALLOW_THREADS
+            status = atoll_scheduler_await(sched, self->task, &wait);
+            Py_END_ALLOW_THREADS
+        } while (status == ATOLL_E_INTERRUPTED && ext_run_check(st) == 0);
+    }
+    switch (status) {
+    case ATOLL_OK:
+        return 1;
+    case ATOLL_E_BUSY:
+        return 0;
+    case ATOLL_E_TIMEOUT:
+        PyErr_SetNone(PyExc_TimeoutError);
+        return -1;
+    default:
+        return -1;
+    }
+}
+
+/* wait(timeout) -> (ok, value), or None if it is somebody else's. */
+static PyObject *
+Task_wait(PyObject *op, PyTypeObject *cls, PyObject *const *args,
+          Py_ssize_t nargs, PyObject *Py_UNUSED(kwnames))
+{
+    TaskObject *self = (TaskObject *)op;
+    ext_state *st = ext_state_of_class(cls);
+    bool ok;
+    int mine = await_task(st, self, nargs > 0 ? args[0] : Py_None);
+    if (mine < 0) {
+        return NULL;
+    }
+    if (mine == 0) {
+        Py_RETURN_NONE;
+    }
+    if (!self->task->quiet && drop_future(self->pool, self->task) < 0) {
+        return NULL;
+    }
+    PyObject *value = ext_pool_outcome(st, self->pool, self->task, &ok);
+    return value == NULL
+               ? NULL
+               : Py_BuildValue("(NN)", PyBool_FromLong(ok), value);
+}
+
+/* ready(timeout): whether a chunk is done; its outcome stays. */
+static PyObject *
+Task_ready(PyObject *op, PyTypeObject *cls, PyObject *const *args,
+           Py_ssize_t nargs, PyObject *Py_UNUSED(kwnames))
+{
+    TaskObject *self = (TaskObject *)op;
+    int mine = await_task(ext_state_of_class(cls), self,
+                          nargs > 0 ? args[0] : Py_None);
+    if (mine > 0) {
+        atoll_scheduler_give_back(self->pool->sched, self->task);
+        Py_RETURN_TRUE;
+    }
+    if (mine < 0 && !PyErr_ExceptionMatches(PyExc_TimeoutError)) {
+        return NULL;
+    }
+    PyErr_Clear();
+    Py_RETURN_FALSE;
+}
+
+/* What a chunk left over, as a list of tasks.  New reference. */
+static PyObject *
+take_rest(ext_state *st, TaskObject *self)
+{
+    PyObject *list = PyList_New(0);
+    atoll_task *rest = self->task->rest;
+    self->task->rest = NULL;
+    while (rest != NULL) {
+        atoll_task *next = rest->rest;
+        rest->rest = NULL;
+        PyObject *handle = wrap_task(st, self->pool, rest);
+        if (list != NULL
+            && (handle == NULL || PyList_Append(list, handle) < 0)) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(handle);
+        rest = next;
+    }
+    return list;
+}
+
+/* wait_chunk(timeout) -> (results, exception or None, rest, units, spent). */
+static PyObject *
+Task_wait_chunk(PyObject *op, PyTypeObject *cls, PyObject *const *args,
+                Py_ssize_t nargs, PyObject *Py_UNUSED(kwnames))
+{
+    TaskObject *self = (TaskObject *)op;
+    ext_state *st = ext_state_of_class(cls);
+    bool ok;
+    int mine = await_task(st, self, nargs > 0 ? args[0] : Py_None);
+    if (mine < 0) {
+        return NULL;
+    }
+    if (mine == 0) {
+        PyErr_SetString(PyExc_RuntimeError, "this chunk was taken before");
+        return NULL;
+    }
+    PyObject *value = ext_pool_outcome(st, self->pool, self->task, &ok);
+    PyObject *rest = value == NULL ? NULL : take_rest(st, self);
+    PyObject *error = Py_None;
+    if (rest == NULL) {
+        Py_XDECREF(value);
+        return NULL;
+    }
+    if (!ok) {
+        PyObject *before = Py_NewRef(PyTuple_GET_ITEM(value, 0));
+        error = Py_NewRef(PyTuple_GET_ITEM(value, 1));
+        Py_SETREF(value, before);
+        return Py_BuildValue("(NNNId)", value, error, rest,
+                             self->task->units,
+                             (double)self->task->spent / 1e9);
+    }
+    return Py_BuildValue("(NONId)", value, error, rest, self->task->units,
+                         (double)self->task->spent / 1e9);
+}
+
+static PyObject *
+Task_cancel(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    TaskObject *self = (TaskObject *)op;
+    if (!atoll_scheduler_cancel(self->pool->sched, self->task)) {
+        Py_RETURN_FALSE;
+    }
+    if (!self->task->quiet && drop_future(self->pool, self->task) < 0) {
+        return NULL;
+    }
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+Task_running(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    TaskObject *self = (TaskObject *)op;
+    return PyBool_FromLong(
+        atoll_scheduler_is_running(self->pool->sched, self->task));
+}
+
+/* pace() -> seconds a call took, or -1 if it is not known yet. */
+static PyObject *
+Task_pace(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    TaskObject *self = (TaskObject *)op;
+    double pace = -1;
+    if (atoll_scheduler_is_done(self->pool->sched, self->task)
+        && self->task->verdict == ATOLL_VERDICT_RAN && self->task->units > 0)
+    {
+        pace = (double)self->task->spent / 1e9 / self->task->units;
+    }
+    return PyFloat_FromDouble(pace);
+}
+
+/* Fails: -1 with an exception; else whether it runs. */
+static int
+interrupt_task(atoll_scheduler *sched, atoll_task *task)
+{
+    atoll_interp *interp = NULL;
+    uint64_t generation = 0;
+    if (!atoll_scheduler_interrupt(sched, task, &interp, &generation)) {
+        return 0;
+    }
+    int result = 1;
+    if (generation != 0) {
+        result = ext_interrupt_one(interp, generation) < 0 ? -1 : 1;
+    }
+    if (interp != NULL) {
+        atoll_interp_release(interp);
+    }
+    return result;
+}
+
+static PyObject *
+Task_interrupt(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    TaskObject *self = (TaskObject *)op;
+    int found = interrupt_task(self->pool->sched, self->task);
+    return found < 0 ? NULL : PyBool_FromLong(found);
+}
+
+static PyObject *
+Task_get_bytes(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSize_t(((TaskObject *)op)->bytes);
+}
+
+#define FAST METH_METHOD | METH_FASTCALL | METH_KEYWORDS
+
+static PyMethodDef Task_methods[] = {
+    {"wait", (PyCFunction)(void (*)(void))Task_wait, FAST,
+     PyDoc_STR("wait($self, timeout=None, /)\n--\n\n"
+               "(ok, value or exception); None if somebody else has it.")},
+    {"wait_chunk", (PyCFunction)(void (*)(void))Task_wait_chunk, FAST,
+     PyDoc_STR("wait_chunk($self, timeout=None, /)\n--\n\n"
+               "(results, exception or None, rest, calls, seconds).")},
+    {"ready", (PyCFunction)(void (*)(void))Task_ready, FAST,
+     PyDoc_STR("ready($self, timeout=None, /)\n--\n\n"
+               "Whether a chunk is done, in time.")},
+    {"cancel", Task_cancel, METH_NOARGS,
+     PyDoc_STR("cancel($self, /)\n--\n\nDrop it if it waits.")},
+    {"running", Task_running, METH_NOARGS,
+     PyDoc_STR("running($self, /)\n--\n\nDoes it run just now?")},
+    {"pace", Task_pace, METH_NOARGS,
+     PyDoc_STR("pace($self, /)\n--\n\nSeconds a call took, or -1.")},
+    {"interrupt", Task_interrupt, METH_NOARGS,
+     PyDoc_STR("interrupt($self, /)\n--\n\nStop it; False: it does not "
+               "run.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef Task_getset[] = {
+    {"bytes", Task_get_bytes, NULL, PyDoc_STR("size of its arguments"), NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot Task_slots[] = {
+    {Py_tp_doc, (void *)PyDoc_STR("A task of a pool.")},
+    {Py_tp_traverse, Task_traverse},
+    {Py_tp_dealloc, Task_dealloc},
+    {Py_tp_methods, Task_methods},
+    {Py_tp_getset, Task_getset},
+    {0, NULL},
+};
+
+static PyType_Spec Task_spec = {
+    .name = "atoll._core._Task",
+    .basicsize = sizeof(TaskObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = Task_slots,
+};
+
+/* --- _Pool -------------------------------------------------------------------- */
+
+/* The initializer and its arguments, sent once.  Fails: -1. */
+static int
+pack_initializer(ext_state *st, PoolObject *self, PyObject *initializer,
+                 PyObject *initargs)
+{
+    if (initializer == Py_None) {
+        return 0;
+    }
+    PyObject *all[1 + 64];
+    Py_ssize_t count = PyTuple_GET_SIZE(initargs);
+    if (count > 64) {
+        PyErr_SetString(PyExc_ValueError, "more than 64 initargs");
+        return -1;
+    }
+    all[0] = initializer;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        all[i + 1] = PyTuple_GET_ITEM(initargs, i);
+    }
+    self->plan.init = atoll_frame_new();
+    if (self->plan.init == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    self->plan.init->sender = st->self->id;
+    return ext_encode_args(st, all, count + 1, NULL, 0, NULL,
+                           self->plan.init);
+}
+
+/* _Pool(max_workers, queue_size, grace, initializer, initargs, max_tasks,
+ *       idle_timeout) */
+static PyObject *
+Pool_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
+{
+    Py_ssize_t max_workers, queue_size;
+    double grace;
+    PyObject *initializer, *initargs, *idle;
+    unsigned long long max_tasks;
+    double seconds;
+    if (!PyArg_ParseTuple(args, "nndOO!KO:_Pool", &max_workers, &queue_size,
+                          &grace, &initializer, &PyTuple_Type, &initargs,
+                          &max_tasks, &idle)
+        || ext_interrupt_parse_timeout(idle, "idle_timeout", &seconds) < 0)
+    {
+        return NULL;
+    }
+    PoolObject *self = (PoolObject *)type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->plan.max_tasks = max_tasks;
+    self->plan.idle = seconds < 0 || seconds > 1e9
+                          ? ATOLL_FOREVER
+                          : (int64_t)(seconds * 1e9);
+    ext_state *st = ext_state_of_class(type);
+    atoll_status status
+        = atoll_scheduler_new((size_t)max_workers, (size_t)queue_size,
+                              (int64_t)(grace * 1e9), &self->sched);
+    self->futures = PyDict_New();
+    if (status != ATOLL_OK) {
+        (void)ext_error_from_status(st, status, "pool");
+    }
+    if (status != ATOLL_OK || self->futures == NULL
+        || pack_initializer(st, self, initializer, initargs) < 0)
+    {
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static int
+Pool_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    PoolObject *self = (PoolObject *)op;
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->futures);
+    Py_VISIT(self->start);
+    return 0;
+}
+
+static int
+Pool_clear(PyObject *op)
+{
+    PoolObject *self = (PoolObject *)op;
+    Py_CLEAR(self->futures);
+    Py_CLEAR(self->start);
+    return 0;
+}
+
+static void
+Pool_dealloc(PyObject *op)
+{
+    PoolObject *self = (PoolObject *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_UnTrack(op);
+    (void)Pool_clear(op);
+    Py_CLEAR(self->broken);
+    if (self->sched != NULL) {
+        atoll_scheduler_release(self->sched);
+    }
+    if (self->plan.init != NULL) {
+        atoll_frame_release(self->plan.init);
+    }
+    type->tp_free(op);
+    Py_DECREF(type);
+}
+
+/* Hands an encoded task over; starts a worker if one is wanted.  Fails: -1
+ * with an exception; the task may then be queued all the same, and is
+ * dropped. */
+static int
+hand_over(ext_state *st, PoolObject *self, atoll_task *task)
+{
+    bool start = false;
+    atoll_status status
+        = atoll_scheduler_submit(self->sched, task, NULL, &start);
+    if (status == ATOLL_E_FULL) {
+        atoll_wait wait;
+        if (make_wait(Py_None, &wait) < 0) {
+            return -1;
+        }
+        do {
+            Py_BEGIN_ALLOW_THREADS
+            status = atoll_scheduler_submit(self->sched, task, &wait, &start);
+            Py_END_ALLOW_THREADS
+        } while (status == ATOLL_E_INTERRUPTED && ext_run_check(st) == 0);
+        if (status == ATOLL_E_INTERRUPTED) {
+            return -1;
+        }
+    }
+    if (status != ATOLL_OK) {
+        return refuse(st, self, status);
+    }
+    if (ATOLL_UNLIKELY(start) && self->start != NULL) {
+        PyObject *got = PyObject_CallNoArgs(self->start);
+        if (got == NULL) {
+            (void)atoll_scheduler_cancel(self->sched, task);
+            return -1;
+        }
+        Py_DECREF(got);
+    }
+    return 0;
+}
+
+static int
+remember_future(PoolObject *self, atoll_task *task, PyObject *future)
+{
+    PyObject *key = PyLong_FromUnsignedLongLong(task->id);
+    int result = key == NULL ? -1 : PyDict_SetItem(self->futures, key, future);
+    Py_XDECREF(key);
+    return result;
+}
+
+/* submit(future, timeout, fn, *args, **kwargs) -> _Task */
+static PyObject *
+Pool_submit(PyObject *op, PyTypeObject *cls, PyObject *const *args,
+            Py_ssize_t nargs, PyObject *kwnames)
+{
+    PoolObject *self = (PoolObject *)op;
+    ext_state *st = ext_state_of_class(cls);
+    double seconds;
+    if (nargs < 3) {
+        PyErr_SetString(PyExc_TypeError, "submit() takes a future, a timeout "
+                                         "and a callable");
+        return NULL;
+    }
+    if (ext_interrupt_parse_timeout(args[1], "timeout", &seconds) < 0) {
+        return NULL;
+    }
+    atoll_task *task = atoll_task_new();
+    if (task == NULL) {
+        return PyErr_NoMemory();
+    }
+    task->kind = POOL_CALL;
+    task->frame.sender = st->self->id;
+    if (seconds >= 0 && seconds < 1e9) {
+        task->timeout = (int64_t)(seconds * 1e9);
+    }
+    if (ext_encode_args(st, args + 2, nargs - 2, kwnames, 0, NULL,
+                        &task->frame)
+        < 0)
+    {
+        atoll_task_release(task);
+        return NULL;
+    }
+    /* In the table before anybody can be done with it. */
+    atoll_scheduler_name_task(self->sched, task);
+    if (remember_future(self, task, args[0]) < 0) {
+        atoll_task_release(task);
+        return NULL;
+    }
+    if (hand_over(st, self, task) < 0) {
+        PyObject *error = PyErr_GetRaisedException();
+        (void)drop_future(self, task);
+        PyErr_SetRaisedException(error);
+        atoll_task_release(task);
+        return NULL;
+    }
+    return wrap_task(st, self, task);
+}
+
+/* submit_chunk(fn, items, star) -> _Task */
+static PyObject *
+Pool_submit_chunk(PyObject *op, PyTypeObject *cls, PyObject *const *args,
+                  Py_ssize_t nargs, PyObject *Py_UNUSED(kwnames))
+{
+    PoolObject *self = (PoolObject *)op;
+    ext_state *st = ext_state_of_class(cls);
+    if (nargs != 3 || !PyList_CheckExact(args[1])) {
+        PyErr_SetString(PyExc_TypeError,
+                        "submit_chunk() takes a callable, a list and a bool");
+        return NULL;
+    }
+    atoll_task *task = atoll_task_new();
+    atoll_frame *items = task == NULL ? NULL : atoll_frame_new();
+    if (items == NULL) {
+        atoll_task_release(task);
+        return PyErr_NoMemory();
+    }
+    items->sender = st->self->id;
+    task->items = items;
+    task->kind = args[2] == Py_True ? POOL_STAR : POOL_CHUNK;
+    task->quiet = true;
+    if (ext_encode_args(st, args, 2, NULL, 0, NULL, items) < 0) {
+        atoll_task_release(task);
+        return NULL;
+    }
+    task->stop = (size_t)PyList_GET_SIZE(args[1]);
+    task->units = (uint32_t)task->stop;
+    size_t bytes = items->len;
+    if (hand_over(st, self, task) < 0) {
+        atoll_task_release(task);
+        return NULL;
+    }
+    PyObject *handle = wrap_task(st, self, task);
+    if (handle != NULL) {
+        ((TaskObject *)handle)->bytes = bytes;
+    }
+    return handle;
+}
+
+/* work(interpreter_id) -> (reason, text or None) */
+static PyObject *
+Pool_work(PyObject *op, PyTypeObject *cls, PyObject *const *args,
+          Py_ssize_t nargs, PyObject *Py_UNUSED(kwnames))
+{
+    PoolObject *self = (PoolObject *)op;
+    ext_state *st = ext_state_of_class(cls);
+    char *message = NULL;
+    long long id = nargs == 1 ? PyLong_AsLongLong(args[0]) : -1;
+    if (id < 0) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_TypeError, "work() takes an id");
+        }
+        return NULL;
+    }
+    atoll_interp *interp = NULL;
+    if (atoll_registry_find(id, &interp) != ATOLL_OK) {
+        return ext_error_format(st, EXT_ERR_NOT_FOUND,
+                                "unrecognized interpreter ID %lld", id);
+    }
+    atoll_scheduler *sched = self->sched;
+    atoll_scheduler_acquire(sched);
+    int reason = ext_pool_work(st, sched, &self->plan, interp, &message);
+    atoll_scheduler_release(sched);
+    atoll_interp_release(interp);
+    if (reason == POOL_LEFT_BROKEN && self->broken == NULL) {
+        self->broken = PyUnicode_FromFormat(
+            "the initializer failed: %s", message ? message : "?");
+        PyErr_Clear();
+    }
+    atoll_free(message);
+    return reason < 0 ? NULL : PyLong_FromLong(reason);
+}
+
+/* The future of a task that is over, out of the table.  New reference, or
+ * NULL, without an exception if it is not there (any more). */
+static PyObject *
+pop_future(PoolObject *self, const atoll_task *task)
+{
+    PyObject *future = NULL;
+    PyObject *key = PyLong_FromUnsignedLongLong(task->id);
+    if (key != NULL && ext_compat_dict_get(self->futures, key, &future) > 0
+        && PyDict_DelItem(self->futures, key) < 0)
+    {
+        Py_CLEAR(future);
+    }
+    Py_XDECREF(key);
+    return future;
+}
+
+/* Owns: takes over the list of tasks. */
+static void
+release_list(atoll_task *list)
+{
+    while (list != NULL) {
+        atoll_task *next = list->next;
+        list->next = NULL;
+        atoll_task_release(list);
+        list = next;
+    }
+}
+
+/* take() -> list of (future, ok, value), or None: there will be no more. */
+static PyObject *
+Pool_take(PyObject *op, PyTypeObject *cls, PyObject *const *Py_UNUSED(args),
+          Py_ssize_t Py_UNUSED(nargs), PyObject *Py_UNUSED(kwnames))
+{
+    PoolObject *self = (PoolObject *)op;
+    ext_state *st = ext_state_of_class(cls);
+    atoll_task *list = NULL;
+    atoll_wait wait;
+    atoll_status status;
+    if (make_wait(Py_None, &wait) < 0) {
+        return NULL;
+    }
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        status = atoll_scheduler_collect(self->sched, &wait, &list);
+        Py_END_ALLOW_THREADS
+    } while (status == ATOLL_E_INTERRUPTED && ext_run_check(st) == 0);
+    if (status == ATOLL_E_SHUTDOWN) {
+        Py_RETURN_NONE;
+    }
+    if (status != ATOLL_OK) {
+        return NULL;
+    }
+    PyObject *result = PyList_New(0);
+    while (list != NULL && result != NULL) {
+        atoll_task *task = list;
+        bool ok = false;
+        list = task->next;
+        task->next = NULL;
+        PyObject *future = pop_future(self, task);
+        PyObject *value = future == NULL
+                              ? NULL
+                              : ext_pool_outcome(st, self, task, &ok);
+        PyObject *item = value == NULL
+                             ? NULL
+                             : PyTuple_Pack(3, future, ok ? Py_True : Py_False,
+                                            value);
+        if ((item != NULL && PyList_Append(result, item) < 0)
+            || PyErr_Occurred())
+        {
+            Py_CLEAR(result);
+        }
+        Py_XDECREF(item);
+        Py_XDECREF(value);
+        Py_XDECREF(future);
+        atoll_task_release(task);
+    }
+    release_list(list);
+    return result;
+}
+
+/* cancel_all() -> the futures of what waited. */
+static PyObject *
+Pool_cancel_all(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    PoolObject *self = (PoolObject *)op;
+    atoll_task *list = NULL;
+    PyObject *result = PyList_New(0);
+    if (result == NULL) {
+        return NULL;
+    }
+    atoll_scheduler_cancel_all(self->sched, &list);
+    for (atoll_task *task = list; task != NULL && result != NULL;
+         task = task->next) {
+        PyObject *future = pop_future(self, task);
+        if (PyErr_Occurred()
+            || (future != NULL && PyList_Append(result, future) < 0))
+        {
+            Py_CLEAR(result);
+        }
+        Py_XDECREF(future);
+    }
+    release_list(list);
+    return result;
+}
+
+/* interrupt_all() -> how many. */
+static PyObject *
+Pool_interrupt_all(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    PoolObject *self = (PoolObject *)op;
+    long count = 0;
+    atoll_task *task;
+    for (size_t i = 0;
+         (task = atoll_scheduler_running(self->sched, i)) != NULL; i++)
+    {
+        int found = interrupt_task(self->sched, task);
+        atoll_task_release(task);
+        if (found < 0) {
+            return NULL;
+        }
+        count += found;
+    }
+    return PyLong_FromLong(count);
+}
+
+static PyObject *
+Pool_shutdown(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    atoll_scheduler_shutdown(((PoolObject *)op)->sched);
+    Py_RETURN_NONE;
+}
+
+/* break_(text) */
+static PyObject *
+Pool_break(PyObject *op, PyObject *text)
+{
+    PoolObject *self = (PoolObject *)op;
+    if (self->broken == NULL && PyUnicode_Check(text)) {
+        self->broken = Py_NewRef(text);
+    }
+    atoll_scheduler_break(self->sched);
+    Py_RETURN_NONE;
+}
+
+/* join(timeout) -> False at the time-out. */
+static PyObject *
+Pool_join(PyObject *op, PyTypeObject *cls, PyObject *const *args,
+          Py_ssize_t nargs, PyObject *Py_UNUSED(kwnames))
+{
+    PoolObject *self = (PoolObject *)op;
+    ext_state *st = ext_state_of_class(cls);
+    atoll_wait wait;
+    atoll_status status;
+    if (make_wait(nargs > 0 ? args[0] : Py_None, &wait) < 0) {
+        return NULL;
+    }
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        status = atoll_scheduler_join(self->sched, &wait);
+        Py_END_ALLOW_THREADS
+    } while (status == ATOLL_E_INTERRUPTED && ext_run_check(st) == 0);
+    if (status == ATOLL_E_INTERRUPTED) {
+        return NULL;
+    }
+    return PyBool_FromLong(status == ATOLL_OK);
+}
+
+static PyObject *
+Pool_wants_worker(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    return PyBool_FromLong(
+        atoll_scheduler_wants_worker(((PoolObject *)op)->sched));
+}
+
+static PyObject *
+Pool_start_failed(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    atoll_scheduler_start_failed(((PoolObject *)op)->sched);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Pool_stats(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    atoll_scheduler_stats s;
+    atoll_scheduler_get_stats(((PoolObject *)op)->sched, &s);
+    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:K,s:K,s:K}", "workers",
+                         (Py_ssize_t)s.workers, "idle", (Py_ssize_t)s.idle,
+                         "queued", (Py_ssize_t)s.queued, "running",
+                         (Py_ssize_t)s.running, "done",
+                         (unsigned long long)s.done, "failed",
+                         (unsigned long long)s.failed, "restarts",
+                         (unsigned long long)s.restarts);
+}
+
+static PyObject *
+Pool_get_start(PyObject *op, void *Py_UNUSED(closure))
+{
+    PyObject *start = ((PoolObject *)op)->start;
+    return Py_NewRef(start != NULL ? start : Py_None);
+}
+
+static int
+Pool_set_start(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
+{
+    Py_XSETREF(((PoolObject *)op)->start, Py_XNewRef(value));
+    return 0;
+}
+
+static PyObject *
+Pool_get_broken(PyObject *op, void *Py_UNUSED(closure))
+{
+    PyObject *broken = ((PoolObject *)op)->broken;
+    return Py_NewRef(broken != NULL ? broken : Py_None);
+}
+
+static PyMethodDef Pool_methods[] = {
+    {"submit", (PyCFunction)(void (*)(void))Pool_submit, FAST,
+     PyDoc_STR("submit($self, future, timeout, fn, /, *args, **kwargs)\n"
+               "--\n\nQueue a call; returns its _Task.")},
+    {"submit_chunk", (PyCFunction)(void (*)(void))Pool_submit_chunk, FAST,
+     PyDoc_STR("submit_chunk($self, fn, items, star, /)\n--\n\n"
+               "Queue a call for each item; returns a _Task.")},
+    {"work", (PyCFunction)(void (*)(void))Pool_work, FAST,
+     PyDoc_STR("work($self, id, /)\n--\n\nBe a worker in this "
+               "interpreter; returns why it ended.")},
+    {"take", (PyCFunction)(void (*)(void))Pool_take, FAST,
+     PyDoc_STR("take($self, /)\n--\n\nWait for completions; None: the pool "
+               "is at its end.")},
+    {"join", (PyCFunction)(void (*)(void))Pool_join, FAST,
+     PyDoc_STR("join($self, timeout=None, /)\n--\n\nWait until no worker is "
+               "left.")},
+    {"cancel_all", Pool_cancel_all, METH_NOARGS,
+     PyDoc_STR("cancel_all($self, /)\n--\n\nDrop what waits; returns its "
+               "futures.")},
+    {"interrupt_all", Pool_interrupt_all, METH_NOARGS,
+     PyDoc_STR("interrupt_all($self, /)\n--\n\nInterrupt what runs.")},
+    {"shutdown", Pool_shutdown, METH_NOARGS,
+     PyDoc_STR("shutdown($self, /)\n--\n\nTake no more tasks.")},
+    {"break_", Pool_break, METH_O,
+     PyDoc_STR("break_($self, text, /)\n--\n\nFail what waits.")},
+    {"wants_worker", Pool_wants_worker, METH_NOARGS,
+     PyDoc_STR("wants_worker($self, /)\n--\n\nTrue: start one, or say "
+               "start_failed().")},
+    {"start_failed", Pool_start_failed, METH_NOARGS,
+     PyDoc_STR("start_failed($self, /)\n--\n\nA worker did not start.")},
+    {"stats", Pool_stats, METH_NOARGS,
+     PyDoc_STR("stats($self, /)\n--\n\nNumbers, by name.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef Pool_getset[] = {
+    {"start", Pool_get_start, Pool_set_start,
+     PyDoc_STR("called when a worker is wanted"), NULL},
+    {"broken", Pool_get_broken, NULL, PyDoc_STR("why it is broken, or None"),
+     NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot Pool_slots[] = {
+    {Py_tp_doc, (void *)PyDoc_STR("The C part of InterpreterPoolExecutor.")},
+    {Py_tp_new, Pool_new},
+    {Py_tp_traverse, Pool_traverse},
+    {Py_tp_clear, Pool_clear},
+    {Py_tp_dealloc, Pool_dealloc},
+    {Py_tp_methods, Pool_methods},
+    {Py_tp_getset, Pool_getset},
+    {0, NULL},
+};
+
+static PyType_Spec Pool_spec = {
+    .name = "atoll._core._Pool",
+    .basicsize = sizeof(PoolObject),
+    .flags
+    = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = Pool_slots,
+};
+
+/* --- the part ------------------------------------------------------------------- */
+
+static int
+pool_exec(PyObject *module, ext_state *st)
+{
+    pool_part *part = PyMem_Calloc(1, sizeof(*part));
+    if (part == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    st->parts[EXT_PART_POOL] = part;
+    part->pool_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &Pool_spec, NULL);
+    part->task_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &Task_spec, NULL);
+    if (part->pool_type == NULL || part->task_type == NULL) {
+        return -1;
+    }
+    return PyModule_AddObjectRef(module, "_Pool",
+                                 (PyObject *)part->pool_type);
+}
+
+static int
+pool_traverse(ext_state *st, visitproc visit, void *arg)
+{
+    pool_part *part = ext_pool_part_of(st);
+    if (part != NULL) {
+        Py_VISIT(part->pool_type);
+        Py_VISIT(part->task_type);
+        Py_VISIT(part->snapshot);
+        Py_VISIT(part->failure);
+    }
+    return 0;
+}
+
+static void
+pool_clear(ext_state *st)
+{
+    pool_part *part = ext_pool_part_of(st);
+    if (part != NULL) {
+        Py_CLEAR(part->pool_type);
+        Py_CLEAR(part->task_type);
+        Py_CLEAR(part->snapshot);
+        Py_CLEAR(part->failure);
+    }
+}
+
+static void
+pool_free(ext_state *st)
+{
+    PyMem_Free(st->parts[EXT_PART_POOL]);
+    st->parts[EXT_PART_POOL] = NULL;
+}
+
+const ext_part ext_pool_part = {
+    .id = EXT_PART_POOL,
+    .exec = pool_exec,
+    .traverse = pool_traverse,
+    .clear = pool_clear,
+    .free = pool_free,
+};
