@@ -73,8 +73,8 @@ atoll_deadline_after(double seconds);
  * something call atoll_parker_interrupt as well. */
 typedef struct atoll_parker {
     _Atomic uint32_t state; /* bits: parked, notified, interrupted */
-    uint32_t spin;          /* own thread's: see platform_posix.c */
-    uint32_t probe;
+    uint32_t credit;        /* its own thread's; see platform_posix.c */
+    uint32_t tries;
 #if !ATOLL_HAVE_FUTEX
     pthread_mutex_t mutex;
     pthread_cond_t cond;

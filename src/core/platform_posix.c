@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +25,15 @@
 #endif
 
 #define NS 1000000000LL
+
+#ifndef SPIN_NS
+#define SPIN_NS 8000
+#endif
+#define CROWDED_NS 4000
+#define MOST_CREDIT 16
+#define COST 4
+#define PROBE_EVERY 32
+#define LOOK_EVERY 64
 
 /* A deadline as the system takes it: before the clock's start is its start. */
 static struct timespec
@@ -183,14 +193,62 @@ atoll_parker_forget(atoll_parker *parker)
     }
 }
 
+static inline void
+relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Does another thread want this processor?  If so it has just had it. */
+static bool
+is_crowded(void)
+{
+    int64_t before = atoll_now();
+    (void)sched_yield();
+    return atoll_now() - before > CROWDED_NS;
+}
+
+/* Waits awake for a token, if that is worth trying.  True: there is one. */
+static bool
+spin(atoll_parker *parker, int64_t deadline)
+{
+    parker->tries++;
+    if (parker->credit == 0 && parker->tries % PROBE_EVERY != 0) {
+        return false;
+    }
+    if (parker->tries % LOOK_EVERY == 0 && is_crowded()) {
+        parker->credit = 0;
+        parker->tries = 0;
+        return false;
+    }
+    int64_t now = atoll_now();
+    int64_t until = now + SPIN_NS < deadline ? now + SPIN_NS : deadline;
+    do {
+        for (int i = 0; i < 20; i++) {
+            if (atomic_load_explicit(&parker->state, memory_order_relaxed)) {
+                parker->credit += parker->credit < MOST_CREDIT;
+                return true;
+            }
+            relax();
+        }
+        now = atoll_now();
+    } while (now < until);
+    parker->credit -= parker->credit < COST ? parker->credit : COST;
+    return false;
+}
+
 #if ATOLL_HAVE_FUTEX
 
 atoll_status
 atoll_parker_init(atoll_parker *parker)
 {
     atomic_init(&parker->state, 0);
-    parker->spin = 0;
-    parker->probe = 0;
+    parker->credit = COST;
+    parker->tries = 0;
     return ATOLL_OK;
 }
 
@@ -205,6 +263,9 @@ atoll_parker_park(atoll_parker *parker, int64_t deadline)
 {
     atoll_status status = ATOLL_OK;
     uint32_t seen = atomic_load(&parker->state);
+    if (seen == 0 && deadline > 0 && spin(parker, deadline)) {
+        seen = atomic_load(&parker->state);
+    }
     if (take_token(parker, seen, &status)) {
         return status;
     }
@@ -253,8 +314,8 @@ atoll_status
 atoll_parker_init(atoll_parker *parker)
 {
     atomic_init(&parker->state, 0);
-    parker->spin = 0;
-    parker->probe = 0;
+    parker->credit = COST;
+    parker->tries = 0;
     if (pthread_mutex_init(&parker->mutex, NULL) != 0) {
         return ATOLL_E_SYSTEM;
     }
@@ -276,6 +337,9 @@ atoll_status
 atoll_parker_park(atoll_parker *parker, int64_t deadline)
 {
     atoll_status status = ATOLL_E_TIMEOUT;
+    if (atomic_load(&parker->state) == 0 && deadline > 0) {
+        (void)spin(parker, deadline);
+    }
     (void)pthread_mutex_lock(&parker->mutex);
     bool in_time = true;
     while (!take_token(parker, atomic_load(&parker->state), &status)) {

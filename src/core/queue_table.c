@@ -472,13 +472,13 @@ next_queue(const atoll_queue *queue)
 
 /* --- The end of a sender --- */
 
-/* Locks: the queue's, held.  Carries out the policies of `sender`'s items.
- * Items that are to become empty ones take a frame of `blanks` each; if there
+/* Locks: the queue's, held.  Carries out the policies of `sender`'s items up
+ * to the one of number `last`.  Items that are to become empty ones take a frame of `blanks` each; if there
  * are not enough, returns how many are missing, and with `force` marks these
  * as lost with their content. */
 static size_t
-purge(atoll_queue *queue, int64_t sender, frame_list *blanks, bool force,
-      frame_list *gone)
+purge(atoll_queue *queue, int64_t sender, uint64_t last, bool force,
+      frame_list *blanks, frame_list *gone)
 {
     size_t missing = 0;
     frame_list kept = {0};
@@ -487,7 +487,8 @@ purge(atoll_queue *queue, int64_t sender, frame_list *blanks, bool force,
         next = item->next;
         unsigned policy = (unsigned)(item->tag & 0xff);
         if (item->sender != sender || policy == ATOLL_UNBOUND_KEEP
-            || (item->tag & QUEUE_TAG_LOST)) {
+            || (item->tag & QUEUE_TAG_LOST)
+            || item->tag >> QUEUE_TAG_SHIFT > last) {
             frame_list_push(&kept, item);
         }
         else if (policy == ATOLL_UNBOUND_REMOVE) {
@@ -518,10 +519,11 @@ purge_queue(atoll_queue *queue, int64_t sender)
     frame_list gone = {0};
     queue_wakes wakes;
     queue_wakes_init(&wakes);
-    size_t missing = 0;
+    uint64_t last = 0;
     for (bool force = false;; force = true) {
         atoll_mutex_lock(&queue->lock);
-        missing = purge(queue, sender, &blanks, force, &gone);
+        last = force ? last : queue->sequence;
+        size_t missing = purge(queue, sender, last, force, &blanks, &gone);
         queue_settle(queue, &wakes);
         atoll_mutex_unlock(&queue->lock);
         if (missing == 0 || force) {
