@@ -39,6 +39,8 @@
 
 /* How long a thread that has left Python may take to delete its state. */
 #define GRACE_NS 2000000000LL
+/* The same, where to give up means no more than that close() is refused. */
+#define SHORT_GRACE_NS 100000000LL
 /* How long the threads of one that nobody refers to any more are joined. */
 #define REAP_NS 100000000LL
 
@@ -125,13 +127,14 @@ describe_unjoinable(atoll_interp *interp, bool joined)
     return text;
 }
 
-/* Waits for threads that were joined to delete their states. */
+/* describe_unjoinable, with a grace for threads that have left Python, which
+ * threading has forgotten, to delete their states. */
 static PyObject *
-settle_threads(atoll_interp *interp)
+settle_threads(atoll_interp *interp, bool joined, int64_t grace)
 {
-    int64_t deadline = atoll_now() + GRACE_NS;
+    int64_t deadline = atoll_now() + grace;
     for (;;) {
-        PyObject *text = describe_unjoinable(interp, true);
+        PyObject *text = describe_unjoinable(interp, joined);
         if (text == NULL || PyUnicode_GET_LENGTH(text) == 0
             || atoll_now() > deadline)
         {
@@ -189,7 +192,7 @@ static bool
 wind_down(ext_visit *visit, int64_t deadline, failure *out)
 {
     atoll_interp *interp = visit->interp;
-    PyObject *text = describe_unjoinable(interp, false);
+    PyObject *text = settle_threads(interp, false, SHORT_GRACE_NS);
     if (text == NULL || PyUnicode_GET_LENGTH(text) > 0) {
         out->text = copy_text(text);
         Py_XDECREF(text);
@@ -207,7 +210,7 @@ wind_down(ext_visit *visit, int64_t deadline, failure *out)
     text = describe_unjoinable(interp, true);
     if (text == NULL || PyUnicode_GET_LENGTH(text) > 0) {
         Py_XDECREF(text);
-        text = settle_threads(interp);
+        text = settle_threads(interp, true, GRACE_NS);
     }
     if (text == NULL || PyUnicode_GET_LENGTH(text) > 0) {
         out->text = copy_text(text);
@@ -219,7 +222,7 @@ wind_down(ext_visit *visit, int64_t deadline, failure *out)
     if (call_function("atexit", "_run_exitfuncs", NULL) < 0) {
         PyErr_WriteUnraisable(NULL);
     }
-    text = settle_threads(interp);
+    text = settle_threads(interp, true, GRACE_NS);
     if (text == NULL || PyUnicode_GET_LENGTH(text) > 0) {
         out->text = copy_text(text);
         Py_XDECREF(text);
