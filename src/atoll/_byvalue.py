@@ -53,7 +53,7 @@ _NEVER_GLOBALS = frozenset(["__name__", "__builtins__", "__loader__", "__spec__"
 class Build:
     """One definition being made: what it holds, and what it depends on."""
 
-    __slots__ = ("attributes", "cells", "members", "namespaces", "outer", "records", "root", "written")
+    __slots__ = ("attributes", "cells", "members", "namespaces", "outer", "places", "records", "root", "written")
 
     def __init__(self, root: Any, outer: Build | None) -> None:
         self.root = root
@@ -62,6 +62,8 @@ class Build:
         self.cells: dict[int, tuple[CellType, int]] = {}
         #: id() of the cells whose variable a function in the graph binds.
         self.written: set[int] = set()
+        #: id() of some globals -> where their functions run
+        self.places: dict[int, Any] = {}
         #: id() of an Enum's member -> its index
         self.members: dict[int, int] = {}
         #: id() of the dict behind a class's __dict__ -> the class
@@ -71,6 +73,12 @@ class Build:
         self.records: list[tuple[Any, ...]] = []
         #: Every name that the code seen so far takes as an attribute.
         self.attributes: set[str] = set()
+
+    def place(self, namespace: dict[str, Any]) -> Any:
+        place = self.places.get(id(namespace))
+        if place is None:
+            place = self.places[id(namespace)] = _place_of(namespace)
+        return place
 
     def cell(self, cell: CellType) -> int:
         return self.cells.setdefault(id(cell), (cell, len(self.cells)))[1]
@@ -89,7 +97,7 @@ def begin(root: Any) -> Build:
     """Start a definition of `root` in this thread."""
     thread = get_ident()
     build = _builds[thread] = Build(root, _builds.get(thread))
-    _find_written(root, build.written, set())
+    _find_written(root, build, set())
     return build
 
 
@@ -146,7 +154,7 @@ def reduce(obj: Any) -> Any:
 class _Info:
     """What there is to know of a code object."""
 
-    __slots__ = ("attributes", "names", "ref", "written")
+    __slots__ = ("attributes", "doc", "names", "ref", "written")
 
     def __init__(self, code: CodeType) -> None:
         self.ref = ref(code, _drop_info(id(code)))
@@ -156,6 +164,8 @@ class _Info:
         _scan(code, names, attributes, written)
         self.names = tuple(sorted(names - _NEVER_GLOBALS))
         self.attributes = attributes
+        #: The docstring that a new function of this code has.
+        self.doc = FunctionType(code, {}, None, None, tuple([CellType() for _ in code.co_freevars])).__doc__
         #: Variables of an enclosing function that it, or one inside it, binds.
         self.written = written & set(code.co_freevars)
 
@@ -266,7 +276,7 @@ def _is_cached(obj: Any) -> bool:
     return kind.__name__ == "_lru_cache_wrapper" and kind.__module__ == "functools"
 
 
-def _find_written(obj: Any, written: set[int], seen: set[int]) -> None:
+def _find_written(obj: Any, build: Build, seen: set[int]) -> None:
     """Find the closure cells that functions in the graph bind anew.
 
     A function that only reads such a variable shares it with the one that
@@ -281,11 +291,11 @@ def _find_written(obj: Any, written: set[int], seen: set[int]) -> None:
     cells = obj.__closure__ or ()
     for variable, cell in zip(obj.__code__.co_freevars, cells, strict=True):
         if variable in info.written:
-            written.add(id(cell))
-        _find_written(_content(cell), written, seen)
-    if type(_place_of(obj.__globals__)) is not str:
+            build.written.add(id(cell))
+        _find_written(_content(cell), build, seen)
+    if info.names and type(build.place(obj.__globals__)) is not str:
         for name in info.names:
-            _find_written(obj.__globals__.get(name), written, seen)
+            _find_written(obj.__globals__.get(name), build, seen)
 
 
 def _is_fresh(function: FunctionType, seen: set[int], written: set[int]) -> bool:
@@ -388,7 +398,7 @@ def _number_of_function(function: FunctionType, fresh: bool, contents: list[Any]
 
 
 def _reduce_function(function: FunctionType) -> Any:
-    name = find(function)
+    name = _BUILDERS.get(function) or find(function)
     if name is not None:
         return name
     if _is_dispatch(function):
@@ -398,11 +408,8 @@ def _reduce_function(function: FunctionType) -> Any:
     cells = function.__closure__ or ()
     contents = [_content(cell) for cell in cells]
     fresh = _is_fresh(function, set(), build.written)
-    defaults = function.__defaults__
-    keywords = function.__kwdefaults__
-    attributes = dict(function.__dict__)
     state: dict[str, Any] = {}
-    place = _place_of(function.__globals__)
+    place = build.place(function.__globals__)
     present: dict[str, Any] = {}
     absent: list[str] = []
     info = _info(code)
@@ -410,30 +417,47 @@ def _reduce_function(function: FunctionType) -> Any:
     if type(place) is not str:
         present, absent = _globals_of(function.__globals__, info.names)
         _put_globals(state, _space(place), present, absent)
-    # Each cell's content travels with the first function that has it.
-    new = [c for c in cells if id(c) not in build.cells]
-    numbers = tuple([build.cell(cell) for cell in cells])
-    full = [(var, cell) for var, cell in zip(code.co_freevars, cells, strict=True)]
-    full = [(var, cell) for var, cell in full if any([cell is c for c in new]) and _content(cell) is not _MISSING]
-    state["cells"] = [build.cell(cell) for _, cell in full]
-    state["closure"] = closure = {var: _content(cell) for var, cell in full}
-    if "__classdict__" in closure:
-        closure["__classdict__"] = _class_dict(build, closure["__classdict__"], code)
+    if cells:
+        _put_closure(state, build, code, cells, contents)
     modules = _submodules([*present.values(), *contents], info.attributes)
     if modules:
         state["modules"] = modules
-    state["defaults"] = defaults
-    state["kwdefaults"] = keywords
-    state["doc"] = function.__doc__
-    state["module"] = _module_name(function.__module__)
-    state["attributes"] = attributes or None
+    # What a new function has anyway is left out.
+    defaults, keywords, attributes = function.__defaults__, function.__kwdefaults__, dict(function.__dict__)
+    if defaults is not None:
+        state["defaults"] = defaults
+    if keywords is not None:
+        state["kwdefaults"] = keywords
+    if attributes:
+        state["attributes"] = attributes
+    if function.__doc__ is not info.doc:
+        state["doc"] = function.__doc__
     _put_annotations(state, function)
     build.records.append(
         (function, code, defaults, keywords, attributes, tuple(contents), present, tuple(absent))
     )
     number = _number_of_function(function, fresh, contents)
-    args = (number, fresh, code, place, function.__name__, function.__qualname__, numbers)
+    numbers = tuple([build.cell(cell) for cell in cells])
+    names = (function.__name__, function.__qualname__, _module_name(function.__module__))
+    args = (number, fresh, code, place, *names, numbers)
     return _rebuild.make_function, args, state, None, None, _rebuild.set_function
+
+
+def _put_closure(
+    state: dict[str, Any], build: Build, code: CodeType, cells: tuple[CellType, ...], contents: list[Any]
+) -> None:
+    """Each cell's content travels with the first function that has it."""
+    closure = {}
+    numbers = []
+    for variable, cell, content in zip(code.co_freevars, cells, contents, strict=True):
+        if id(cell) not in build.cells and content is not _MISSING:
+            if variable == "__classdict__":
+                content = _class_dict(build, content, code)
+            closure[variable] = content
+            numbers.append(build.cell(cell))
+    if closure:
+        state["closure"] = closure
+        state["cells"] = numbers
 
 
 def _put_annotations(state: dict[str, Any], function: FunctionType) -> None:
@@ -481,6 +505,14 @@ def _place_of(namespace: dict[str, Any]) -> Any:
     if builtins is usual or builtins is vars(usual):
         builtins = None
     return space.number, space.home, space.name, space.lasting, builtins
+
+
+# They are part of every definition.
+_BUILDERS: dict[Any, str] = {
+    value: f"atoll._rebuild:{name}"
+    for name, value in vars(_rebuild).items()
+    if type(value) is FunctionType and name.startswith(("make_", "set_", "get_", "load_"))
+}
 
 
 def _space(place: tuple[Any, ...]) -> Space:
@@ -597,8 +629,8 @@ def _reduce_module(module: ModuleType) -> Any:
         return _rebuild.get_module, (name,)
     if sys.modules.get(module.__name__) is not module:
         raise TypeError(f"module {module.__name__!r} cannot be imported by another interpreter")
-    place = _place_of(vars(module))
     build = _builds[get_ident()]
+    place = build.place(vars(module))
     names = [n for n in vars(module) if n in build.attributes and n not in _NEVER_GLOBALS]
     state: dict[str, Any] = {}
     _put_globals(state, _space(place), {n: vars(module)[n] for n in names}, [])
@@ -816,13 +848,12 @@ def _reduce_type_variable(obj: Any) -> Any:
         return name
     kwargs: dict[str, Any] = {}
     args: tuple[Any, ...] = (obj.__name__,)
-    if type(obj).__name__ != "TypeVarTuple":
-        args += getattr(obj, "__constraints__", ())
-        if obj.__bound__ is not None:
-            kwargs["bound"] = obj.__bound__
-        for how in ("covariant", "contravariant", "infer_variance"):
-            if getattr(obj, f"__{how}__"):
-                kwargs[how] = True
+    args += getattr(obj, "__constraints__", ())
+    if getattr(obj, "__bound__", None) is not None:
+        kwargs["bound"] = obj.__bound__
+    for how in ("covariant", "contravariant", "infer_variance"):
+        if getattr(obj, f"__{how}__", False):
+            kwargs[how] = True
     if getattr(obj, "has_default", bool)():
         kwargs["default"] = obj.__default__
     return _rebuild.make_typing, (_number_of(obj), type(obj), args, kwargs, _module_name(obj.__module__))
@@ -834,6 +865,13 @@ def _reduce_new_type(obj: Any) -> Any:
         return name
     args = (_number_of(obj), type(obj), (obj.__qualname__, obj.__supertype__), {}, _module_name(obj.__module__))
     return _rebuild.make_typing, args
+
+
+def _reduce_named_sentinel(obj: Any) -> Any:
+    name = find(obj)
+    if name is not None:
+        return name
+    return _rebuild.make_typing, (_number_of(obj), type(obj), (obj.__name__,), {}, _module_name(obj.__module__))
 
 
 def _reduce_type_alias(obj: Any) -> Any:
@@ -878,4 +916,5 @@ _LATER_REDUCERS: dict[str, Callable[[Any], Any]] = {
     "typing.NewType": _reduce_new_type,
     "typing.TypeAliasType": _reduce_type_alias,
     "typing._GenericAlias": _reduce_generic_alias,
+    "builtins.sentinel": _reduce_named_sentinel,
 }

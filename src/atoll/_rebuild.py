@@ -21,14 +21,14 @@ what the function bound here itself stays.
 
 If anything fails on the way (an import, an interruption), end() drops the
 half-built objects and takes the bound globals back, and the next attempt
-starts afresh.  Globals are bound at once, since an object that comes later in
+starts afresh; so too if two threads build the same thing at once.  Globals are bound at once, since an object that comes later in
 the same graph may be made by a function that needs them.
 """
 
 from __future__ import annotations
 
 import sys
-from _thread import RLock, get_ident
+from _thread import get_ident
 from _weakref import ref
 from types import CellType, FunctionType, ModuleType
 
@@ -235,11 +235,10 @@ def _import(name: str) -> ModuleType:
 class Decoding:
     """The objects of one definition before they are complete."""
 
-    __slots__ = ("cells", "locked", "made", "members", "old", "outer", "undo")
+    __slots__ = ("cells", "made", "members", "old", "outer", "relied", "undo")
 
     def __init__(self, outer: Decoding | None) -> None:
         self.outer = outer
-        self.locked = False
         #: number -> (the object, whether later definitions may use it too)
         self.made: dict[int, tuple[Any, bool]] = {}
         #: What was known before, and needs no filling, by id().
@@ -247,6 +246,8 @@ class Decoding:
         self.cells: dict[int, CellType] = {}
         self.members: dict[int, list[Any]] = {}
         #: The globals bound so far, with the version and value before that.
+        #: Globals that were there in this version already.
+        self.relied: list[tuple[Space, str, int]] = []
         self.undo: list[tuple[Space, str, tuple[int, Any, int | None]]] = []
 
     def find(self, number: int, fresh: bool = False) -> Any:
@@ -276,45 +277,48 @@ class Decoding:
 
 ABSENT: Any = object()
 _decodings: dict[int, Decoding] = {}  # by thread: the innermost
-# Two threads that build one class at once would build it twice.  The time
-# limit: a thread may be importing, on behalf of the other, what the other
-# waits for.
-_lock = RLock()
-_LOCK_SECONDS = 10.0
 
 
-def begin() -> None:
+def begin() -> Decoding:
     """Start to decode a definition in this thread."""
     thread = get_ident()
-    decoding = Decoding(_decodings.get(thread))
-    decoding.locked = _lock.acquire(timeout=_LOCK_SECONDS)
-    _decodings[thread] = decoding
+    decoding = _decodings[thread] = Decoding(_decodings.get(thread))
+    return decoding
 
 
-def end(complete: bool, obj: Any = None) -> bool:
+def end(decoding: Decoding, complete: bool, obj: Any) -> bool | None:
     """Finish: what was built becomes known if it is complete.
 
-    Returns whether obj, what came out, is this interpreter's own object.
+    Returns whether obj, what came out, is this interpreter's own object, or
+    None if another thread has built some of it meanwhile, or has failed to:
+    then it must be decoded again.
     """
     thread = get_ident()
-    decoding = _decodings[thread]
     if decoding.outer is None:
-        del _decodings[thread]
+        _decodings.pop(thread, None)
     else:
         _decodings[thread] = decoding.outer
-    try:
-        if complete:
-            for number, (obj, find) in decoding.made.items():
-                if identity_of(obj) is None:
-                    identify(obj, number, False, None, find)
-        else:
-            for space, name, before in reversed(decoding.undo):
-                _set_global(space, name, before)
-    finally:
-        if decoding.locked:
-            _lock.release()
+    again = complete and not _is_undisturbed(decoding)
+    if not complete or again:
+        for space, name, before in reversed(decoding.undo):
+            _set_global(space, name, before)
+        return None
+    for number, (made, find) in decoding.made.items():
+        if identity_of(made) is None:
+            identify(made, number, False, None, find)
     identity = identity_of(obj)
     return identity is not None and identity.own
+
+
+def _is_undisturbed(decoding: Decoding) -> bool:
+    for number, (made, find) in decoding.made.items():
+        identity = _objects.get(number) if find else None
+        if identity is not None and identity.ref() not in (None, made):
+            return False
+    for space, name, version in decoding.relied:
+        if space.versions[name][0] < version:
+            return False
+    return True
 
 
 def _set_global(space: Space, name: str, binding: tuple[int, Any, int | None]) -> None:
@@ -350,6 +354,7 @@ def make_function(
     place: str | tuple[Any, ...],
     name: str,
     qualname: str,
+    module: str | None,
     cells: tuple[int, ...],
 ) -> Any:
     """Builder: a function without its defaults, attributes and the contents of its cells.
@@ -363,6 +368,7 @@ def make_function(
         closure = tuple([decoding.cell(cell) for cell in cells])
         function = FunctionType(code, namespace, name, None, closure or None)
         function.__qualname__ = qualname
+        function.__module__ = module
         decoding.add(function, number, fresh)
     return function
 
@@ -374,19 +380,27 @@ def set_function(function: Any, state: dict[str, Any]) -> None:
         _bind(decoding, state)
     if id(function) in decoding.old:
         return
-    for cell, (variable, content) in zip(state["cells"], state["closure"].items(), strict=True):
-        if variable == "__classdict__" and isinstance(content, type):
-            content = vars(content)
-        decoding.cell(cell).cell_contents = content
-    function.__defaults__ = state["defaults"]
-    function.__kwdefaults__ = state["kwdefaults"]
-    function.__doc__ = state["doc"]
-    function.__module__ = state["module"]
-    if state["attributes"]:
+    closure = state.get("closure")
+    if closure:
+        for cell, (variable, content) in zip(state["cells"], closure.items(), strict=True):
+            if variable == "__classdict__" and isinstance(content, type):
+                content = vars(content)
+            decoding.cell(cell).cell_contents = content
+    if "attributes" in state:
         function.__dict__.update(state["attributes"])
-    for name in ("__annotations__", "__annotate__", "__type_params__"):
-        if name in state:
-            setattr(function, name, state[name])
+    for key, name in _FUNCTION_PARTS:
+        if key in state:
+            setattr(function, name, state[key])
+
+
+_FUNCTION_PARTS = (
+    ("defaults", "__defaults__"),
+    ("kwdefaults", "__kwdefaults__"),
+    ("doc", "__doc__"),
+    ("__annotations__", "__annotations__"),
+    ("__annotate__", "__annotate__"),
+    ("__type_params__", "__type_params__"),
+)
 
 
 def _bind(decoding: Decoding, state: dict[str, Any]) -> None:
@@ -401,6 +415,8 @@ def _bind(decoding: Decoding, state: dict[str, Any]) -> None:
                 known = (0, space.namespace.get(name, ABSENT), None)
             decoding.undo.append((space, name, known))
             _set_global(space, name, (version, values.get(name, ABSENT), None))
+        else:
+            decoding.relied.append((space, name, version))
 
 
 def get_cell(number: int) -> CellType:
@@ -622,7 +638,7 @@ def make_instance(number: int, function: Any, args: tuple[Any, ...]) -> Any:
 
 
 def make_typing(number: int, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any], module: str | None) -> Any:
-    """Builder: a TypeVar, ParamSpec, TypeVarTuple, NewType or type alias."""
+    """Builder: a TypeVar, ParamSpec, TypeVarTuple, NewType, type alias or sentinel."""
     decoding = _current()
     obj = decoding.find(number)
     if obj is None:

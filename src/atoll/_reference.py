@@ -5,8 +5,8 @@ hold: the module would be found by an ordinary import, in an interpreter that
 knows no more than ``sys.path``; it is the module that such an import would
 give, not another of the same name; and the name leads to this very object.
 
-Nothing is imported here, and no module's code runs: a ``__main__`` without a
-guard, above all, is never executed a second time.
+Nothing of the user's is imported here: a ``__main__`` without a guard, above
+all, is never executed a second time.
 
 Kept small: it is loaded at the first call of anything, long before something
 has to cross by value.
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["find", "find_module", "importable"]
 
 _MISSING: Any = object()
+_HEAPTYPE = 1 << 9
+_IMMUTABLETYPE = 1 << 8
 _ORDINARY = ("_frozen_importlib", "_frozen_importlib_external")
 
 # name -> (the module, what was found out about it)
@@ -45,6 +47,8 @@ def find(obj: Any) -> str | None:
         module = getattr(getattr(obj, "__self__", None), "__name__", None)
     if type(module) is not str:
         return None
+    if module not in sys.modules:
+        _load(obj, module)
     if _reach(module, name) is obj:
         return f"{module}:{name}" if importable(module) else None
     if _reach("_interpreters", name) is obj:
@@ -54,6 +58,13 @@ def find(obj: Any) -> str | None:
     if module == "builtins" and isinstance(obj, type):
         return _find_type(obj)
     return None
+
+
+def _load(obj: Any, module: str) -> None:
+    """Import the module of a built-in type that exists before its module (typing.TypeVar)."""
+    if isinstance(obj, type) and (not obj.__flags__ & _HEAPTYPE or obj.__flags__ & _IMMUTABLETYPE):
+        if module in sys.stdlib_module_names:
+            __import__(module)
 
 
 def _find_type(obj: type) -> str | None:

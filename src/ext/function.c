@@ -159,10 +159,11 @@ define_by_value(ext_state *st, fn_entry *entry, bool *out_passing)
     }
     PyObject *noted = NULL;
     PyObject *name = PyObject_CallMethod(byvalue, "name_of", "O", entry->key);
-    PyObject *build = PyObject_CallMethod(byvalue, "begin", "O", entry->key);
-    if (name == NULL || build == NULL) {
+    PyObject *build = name == NULL ? NULL
+                                   : PyObject_CallMethod(byvalue, "begin",
+                                                         "O", entry->key);
+    if (build == NULL) {
         Py_XDECREF(name);
-        Py_XDECREF(build);
         return NULL;
     }
     atoll_frame frame;
@@ -321,6 +322,35 @@ is_by_reference(const atoll_def *def)
     return def->blob->len > 0 && def->blob->data[0] == ATOLL_TAG_GLOBAL;
 }
 
+/* Decodes a definition by value, once.  *out_own is what atoll._rebuild.end
+ * returned: a new reference. */
+static PyObject *
+rebuild_once(ext_state *st, PyObject *module, atoll_def *def,
+             PyObject **out_own)
+{
+    PyObject *decoding = PyObject_CallMethod(module, "begin", NULL);
+    if (decoding == NULL) {
+        return NULL;
+    }
+    PyObject *obj = ext_decode(st, def->blob);
+    PyObject *error = PyErr_GetRaisedException();
+    *out_own = PyObject_CallMethod(module, "end", "OOO", decoding,
+                                   obj == NULL ? Py_False : Py_True,
+                                   obj == NULL ? Py_None : obj);
+    if (error != NULL) {
+        PyErr_SetRaisedException(error); /* rather than one of end's */
+        Py_CLEAR(*out_own);
+    }
+    if (*out_own == NULL) {
+        Py_CLEAR(obj);
+    }
+    Py_DECREF(decoding);
+    return obj;
+}
+
+/* How often two threads may get into each other's way. */
+#define MOST_TRIES 100
+
 /* Decodes a definition by value.  *out_own: what came out is this
  * interpreter's own object. */
 static PyObject *
@@ -328,28 +358,22 @@ rebuild(ext_state *st, atoll_def *def, bool *out_own)
 {
     function_part *part = get_part(st);
     PyObject *module = get_module(&part->rebuild, "atoll._rebuild");
-    if (module == NULL) {
-        return NULL;
+    for (int i = 0; module != NULL && i < MOST_TRIES; i++) {
+        PyObject *own = NULL;
+        PyObject *obj = rebuild_once(st, module, def, &own);
+        bool again = own == Py_None;
+        *out_own = own == Py_True;
+        Py_XDECREF(own);
+        if (obj == NULL || !again) {
+            return obj;
+        }
+        Py_DECREF(obj);
     }
-    PyObject *began = PyObject_CallMethod(module, "begin", NULL);
-    if (began == NULL) {
-        return NULL;
+    if (module != NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "other threads keep building the same thing");
     }
-    Py_DECREF(began);
-    PyObject *obj = ext_decode(st, def->blob);
-    PyObject *error = PyErr_GetRaisedException();
-    PyObject *own = PyObject_CallMethod(module, "end", "OO",
-                                        obj == NULL ? Py_False : Py_True,
-                                        obj == NULL ? Py_None : obj);
-    if (error != NULL) {
-        PyErr_SetRaisedException(error);
-    }
-    if (own == NULL) {
-        Py_CLEAR(obj);
-    }
-    *out_own = own == Py_True;
-    Py_XDECREF(own);
-    return obj;
+    return NULL;
 }
 
 /* Evidence that an import still gives obj; NULL without an exception if there

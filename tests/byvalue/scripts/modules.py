@@ -141,7 +141,7 @@ sys.modules["found_package"] = impostor
 assert late.call(impostor.who) == "impostor"
 
 # Built-in things.
-import collections  # noqa: E402
+import collections.abc  # noqa: E402
 
 for thing in (
     len,
