@@ -181,6 +181,23 @@ def snapshot(error: BaseException) -> tuple[Any, ...]:
     return _type_names(kind), msg, formatted, display
 
 
+def stems_from(error: BaseException, told: BaseException) -> bool:
+    """Is told among the causes, contexts and group members of error?"""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is told:
+            return True
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        waiting += one.__cause__, one.__context__
+        if isinstance(one, BaseExceptionGroup):
+            waiting += one.exceptions
+    return False
+
+
 def rebuild(kind: type[ExecutionFailed], parts: Any, cause: BaseException | None) -> ExecutionFailed:
     """The exception for the caller, from snapshot()'s tuple (None: it did not cross)."""
     if parts is None:

@@ -40,28 +40,40 @@ class InterpreterThread(threading.Thread):
         label = getattr(func, "__qualname__", None) or type(func).__name__
         where = interp.name or f"interpreter {interp.id}"
         super().__init__(name=f"{where}-{next(_numbers)} ({label})", daemon=False)
-        self._interp = interp
-        self._call: Any = (timeout, func, args, kwargs)
+        self._work: Any = (interp, timeout, func, args, kwargs)
+        self._call = interp._name_call()
         self._guard = threading.Lock()
         self._future: Future[Any] | None = None
         self._outcome: tuple[bool, Any] | None = None
 
     def run(self) -> None:
-        timeout, func, args, kwargs = self._call
-        self._call = None
+        interp, timeout, func, args, kwargs = self._work
+        self._work = None
         try:
-            result = self._interp._call_with(timeout, func, *args, **kwargs)
+            if timeout is None:
+                result = interp._call_as(self._call, None, func, *args, **kwargs)
+            else:
+                from . import _watch
+
+                watched = _watch.watch(self, interp, timeout)
+                try:
+                    result = interp._call_as(self._call, timeout, func, *args, **kwargs)
+                finally:
+                    _watch.unwatch(watched)
         except BaseException as error:
             if not self._finish(False, error):
                 raise
         else:
             self._finish(True, result)
         finally:
-            del func, args, kwargs
+            # A traceback that is kept must not keep the interpreter open.
+            del interp, func, args, kwargs
 
     def _finish(self, ok: bool, value: Any) -> bool:
-        """Keep the outcome; False if nobody has asked for it."""
+        """Keep the outcome, if it is the first one; False if nobody has asked for it."""
         with self._guard:
+            if self._outcome is not None:
+                return True  # it was given up at its deadline
             self._outcome = ok, value
             future = self._future
         if future is None:
@@ -87,10 +99,12 @@ class InterpreterThread(threading.Thread):
         return future
 
     def interrupt(self, exc: Any = None) -> bool:
-        """Interrupt the call; True if it was running."""
-        if not self.is_alive():
-            return False
-        return self._interp.interrupt() if exc is None else self._interp.interrupt(exc)
+        """Interrupt the call; False if it is over.
+
+        One that has not begun yet fails with ExecutionInterrupted when it
+        begins.  Nothing else that runs in the same interpreter is hit.
+        """
+        return self._call.interrupt() if exc is None else self._call.interrupt(exc)
 
 
 def _settle(future: Future[Any], ok: bool, value: Any) -> None:
@@ -120,7 +134,13 @@ def call_in_thread(
 
 
 class Options:
-    """A view of an interpreter whose calls have a deadline."""
+    """A view of an interpreter whose calls have a deadline.
+
+    timeout: seconds (a float; None or inf: no deadline).  At 0 nothing is
+    run.  call_in_thread() then starts a second thread, one for all calls with
+    a deadline: it sees to it that the future is done by then even if the call
+    is stuck in C code.
+    """
 
     __slots__ = ("_interp", "_timeout")
 
@@ -131,6 +151,8 @@ class Options:
                 raise ValueError("timeout must not be NaN")
             if timeout < 0:
                 raise ValueError("timeout must not be negative")
+            if timeout == float("inf"):
+                timeout = None
         self._interp = interp
         self._timeout = timeout
 
@@ -157,17 +179,32 @@ def leave_block(
     traceback: TracebackType | None,
 ) -> None:
     """The end of ``with interp:``."""
-    from ._errors import InterpreterError
+    from ._errors import InterpreterError, InterpreterNotFoundError
 
     threads = list(_started.pop(interp.id, ()))
     try:
-        for thread in threads:
-            if exc_type is not None:
-                thread.interrupt()
-            thread.join()
-        interp.close()
-    except InterpreterError as error:
-        from ._errors import InterpreterNotFoundError
-
-        if exc_type is None and not isinstance(error, InterpreterNotFoundError):
+        try:
+            if exc_type is None:
+                for thread in threads:
+                    thread.join()
+        except BaseException:
+            # Ctrl-C while the block waits for its threads ends them, too.
+            _stop(threads)
             raise
+        if exc_type is not None:
+            _stop(threads)
+    finally:
+        try:
+            interp.close()
+        except InterpreterNotFoundError:
+            pass  # closed in the block
+        except InterpreterError:
+            if exc_type is None:
+                raise
+
+
+def _stop(threads: list[InterpreterThread]) -> None:
+    for thread in threads:
+        thread.interrupt()
+    for thread in threads:
+        thread.join()

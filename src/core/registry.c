@@ -264,17 +264,17 @@ atoll_interp_leave(atoll_interp *interp, bool run)
     atoll_mutex_unlock(&interp->lock);
 }
 
-uint64_t
-atoll_interp_next_call(atoll_interp *interp, void *run)
+void
+atoll_interp_next_call(atoll_interp *interp, void *run,
+                       uint64_t *out_generation)
 {
     atoll_mutex_lock(&interp->lock);
-    uint64_t generation = ++interp->generation;
+    *out_generation = ++interp->generation;
     interp->run = run;
     if (ATOLL_UNLIKELY(interp->watchers > 0)) {
         atoll_cond_signal_all(&interp->changed);
     }
     atoll_mutex_unlock(&interp->lock);
-    return generation;
 }
 
 bool

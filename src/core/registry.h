@@ -78,7 +78,7 @@ typedef struct atoll_interp {
     bool running;         /* a call through atoll has the slot [lock] */
     unsigned long runner; /* the OS thread that has it [lock] */
     void *run; /* the runner's own record of it (ext_visit) [lock] */
-    bool told; /* a pending call that interrupts is on its way [lock] */
+    uint32_t told; /* pending calls that interrupt, on their way [lock] */
     uint32_t watchers; /* threads in wait_idle [lock] */
     uint64_t generation;  /* of the running or the last call [lock] */
     atoll_kept *kept;     /* [lock] */
@@ -138,9 +138,11 @@ atoll_interp_visit(atoll_interp *interp, bool run, uint64_t *out_generation);
 void
 atoll_interp_leave(atoll_interp *interp, bool run);
 /* For the thread that has the slot and stays inside: a new generation, which
- * `run` (see above) stands for.  Returns it. */
-uint64_t
-atoll_interp_next_call(atoll_interp *interp, void *run);
+ * `run` (see above) stands for; *out_generation, which may be within *run, is
+ * set before anybody can see it. */
+void
+atoll_interp_next_call(atoll_interp *interp, void *run,
+                       uint64_t *out_generation);
 
 /* The same, also while it is closing: for the helper thread, which touches the
  * handle for an instant.  False: too late. */

@@ -63,7 +63,9 @@ static int thread_key_error;
 ext_attach_setup_fn ext_attach_setup;
 int (*ext_attach_on_main_visit)(void);
 void (*ext_attach_on_main_resume)(void);
-void (*ext_attach_disarm)(ext_visit *visit);
+void (*ext_attach_on_call)(ext_visit *visit);
+void (*ext_attach_on_return)(ext_visit *visit);
+void (*ext_attach_on_end)(ext_visit *visit);
 _Atomic int64_t ext_attach_main_inside = -1;
 _Atomic(atoll_parker *) ext_attach_main_parker;
 
@@ -557,6 +559,12 @@ set_up(atoll_interp *interp, char **out_message)
 static void
 prepare_state(thread_table *table, ext_visit *visit)
 {
+    if (visit->kept != NULL
+        && ATOLL_UNLIKELY(ext_compat_has_async_exc(visit->inner)))
+    {
+        /* Sent to this thread while it was elsewhere: nothing of ours. */
+        Py_XDECREF(ext_compat_take_async_exc(visit->inner));
+    }
     if (EXT_COMPAT_BUDGETS_STACK && visit->kept != NULL) {
         ext_compat_budget_stack(visit->inner, stack_left(table));
     }
@@ -624,14 +632,11 @@ watch_signals(thread_table *table, ext_visit *visit)
         return 0;
     }
     atomic_store(&ext_attach_main_inside, visit->interp->id);
-    if (ext_attach_on_main_visit() < 0) {
-        atomic_store(&ext_attach_main_inside, -1);
-        return -1;
-    }
-    return 0;
+    return ext_attach_on_main_visit();
 }
 
-/* Lets an interruption of the call from which this one is made find it. */
+/* Lets an interruption of the call from which this one is made find it; one
+ * that came before is passed on. */
 static void
 link_below(ext_visit *visit, ext_visit *above)
 {
@@ -639,7 +644,27 @@ link_below(ext_visit *visit, ext_visit *above)
     if (below != NULL && below->run) {
         atoll_mutex_lock(&below->interp->lock);
         below->above = above;
+        bool late = above != NULL && below->deliver;
         atoll_mutex_unlock(&below->interp->lock);
+        if (late) {
+            ext_attach_on_call(above);
+        }
+    }
+}
+
+/* The thread is back where `visit` was entered from: what came for it in the
+ * meantime is looked at. */
+static void
+come_back(const thread_table *table, const ext_visit *visit)
+{
+    ext_visit *below = visit->below;
+    if (below != NULL) {
+        if (below->run && ATOLL_UNLIKELY(below->deliver)) {
+            ext_attach_on_return(below);
+        }
+        if (table->is_main) {
+            ext_attach_on_main_resume();
+        }
     }
 }
 
@@ -665,6 +690,9 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
         return -1;
     }
     if (watch_signals(table, visit) < 0 || find_state(table, visit) < 0) {
+        if (table->is_main && table->top == NULL) {
+            atomic_store(&ext_attach_main_inside, -1);
+        }
         atoll_interp_leave(interp, visit->run);
         return -1;
     }
@@ -699,27 +727,11 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
 static void
 clean_call(ext_visit *visit)
 {
+    if (visit->run) {
+        ext_attach_on_end(visit);
+    }
     if (visit->kept != NULL) {
         ext_compat_reset_state(visit->inner);
-    }
-    if (!visit->run) {
-        return;
-    }
-    atoll_mutex_lock(&visit->interp->lock);
-    visit->interp->run = NULL;
-    bool interrupted = visit->interrupted;
-    atoll_frame *error = visit->error;
-    visit->error = NULL;
-    atoll_mutex_unlock(&visit->interp->lock);
-    if (interrupted) {
-        /* What was meant for this call must not hit the next one. */
-        (void)PyThreadState_SetAsyncExc(atoll_thread_ident(), NULL);
-    }
-    if (visit->armed) {
-        ext_attach_disarm(visit);
-    }
-    if (error != NULL) {
-        atoll_frame_release(error);
     }
 }
 
@@ -752,7 +764,9 @@ ext_attach_begin_call(ext_visit *visit)
 {
     /* No mark can be set: the visit is not the record's running call. */
     visit->interrupted = visit->deliver = visit->timed_out = false;
-    visit->generation = atoll_interp_next_call(visit->interp, visit);
+    visit->pause = visit->patience = 0;
+    visit->patient = false;
+    atoll_interp_next_call(visit->interp, visit, &visit->generation);
 }
 
 void
@@ -768,6 +782,7 @@ ext_attach_leave(ext_visit *visit)
     }
     pop_visit(table, visit);
     atoll_interp_leave(visit->interp, visit->run);
+    come_back(table, visit);
 }
 
 void
@@ -782,6 +797,7 @@ ext_attach_leave_ended(ext_visit *visit)
     unlist_visit(table, visit);
     (void)PyThreadState_Swap(visit->outer);
     atoll_interp_leave(visit->interp, visit->run);
+    come_back(table, visit);
 }
 
 void

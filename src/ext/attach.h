@@ -27,15 +27,21 @@ typedef struct ext_visit {
      * otherwise. */
     atoll_parker *parker;     /* where the thread would sleep */
     struct ext_visit *above;  /* a call made from inside this one, or NULL */
+    struct ext_call *call;    /* its name, or NULL */
     bool interrupted;         /* somebody interrupted this very call */
-    bool deliver;             /* and it has not been told yet */
     bool timed_out;           /* it was its deadline */
-    bool armed;               /* in interrupt.c's list of timers */
-    struct ext_visit *timer_prev; /* [interrupt.c's lock], all four */
+    atomic_bool deliver;      /* it has not been told yet */
+    atoll_frame *error;       /* what to raise; NULL: Interrupted; owned */
+    /* Its timer (interrupt_helper.c) [the helper's lock]. */
+    bool armed;
+    struct ext_visit *timer_prev;
     struct ext_visit *timer_next;
     int64_t timer_at;
-    int64_t timer_pause;      /* until it is told again; 0: a deadline */
-    atoll_frame *error;       /* what to raise; NULL: Interrupted; owned */
+    int64_t pause;    /* until it is looked after again; 0: the deadline */
+    int64_t patience; /* how long it has had to clean up */
+    bool patient;     /* it is cleaning up */
+    /* Only the thread itself, attached to interp. */
+    PyObject *told;           /* the exception by which it was told; owned */
     /* Only the thread itself, attached to the outer interpreter. */
     PyObject *outer_error;    /* raised there by a signal handler: overrides
                                * the outcome */
@@ -104,13 +110,18 @@ ext_attach_is_main(void);
 void
 ext_attach_interrupt_thread(unsigned long ident);
 
-/* interrupt.c's, called here because it stands above: before the process's
- * main OS thread goes into a visit from outside all (attached to the outer
- * interpreter; -1 with an exception: do not go), when it comes back into one
- * that was suspended, and when a call that is in the list of timers ends. */
+/* Set by interrupt_signals.c, which stands above: called before the process's main OS
+ * thread goes into a visit from outside all (attached to the outer
+ * interpreter; -1 with an exception: do not go), and when it comes back into
+ * one further in. */
 extern int (*ext_attach_on_main_visit)(void);
 extern void (*ext_attach_on_main_resume)(void);
-extern void (*ext_attach_disarm)(ext_visit *visit);
+/* Set by interrupt.c: called when a call has been made from inside one that
+ * does not know of its interruption yet, when the thread comes back to such a
+ * one, and when a call ends (attached to visit->interp). */
+extern void (*ext_attach_on_call)(ext_visit *visit);
+extern void (*ext_attach_on_return)(ext_visit *visit);
+extern void (*ext_attach_on_end)(ext_visit *visit);
 /* The id of the interpreter in which the main OS thread is visiting, or -1;
  * any thread may read it. */
 extern _Atomic int64_t ext_attach_main_inside;

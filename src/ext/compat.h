@@ -141,12 +141,20 @@ ext_compat_reset_state(PyThreadState *state)
         PyEval_SetProfile(NULL, NULL);
     }
     state->coroutine_origin_tracking_depth = 0;
+    Py_CLEAR(state->async_exc);
     Py_CLEAR(state->async_gen_firstiter);
     Py_CLEAR(state->async_gen_finalizer);
     if (state->context != NULL) {
         Py_CLEAR(state->context);
         state->context_ver++;
     }
+}
+
+/* Does an asynchronous exception wait for this thread? */
+static inline int
+ext_compat_has_async_exc(const PyThreadState *state)
+{
+    return state->async_exc != NULL;
 }
 
 /* Takes an asynchronous exception (a class) that waits for this thread, which

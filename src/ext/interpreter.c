@@ -8,6 +8,7 @@
  */
 #include "interpreter.h"
 
+#include "call_type.h"
 #include "create.h"
 #include "errors.h"
 #include "interrupt.h"
@@ -554,7 +555,8 @@ Interpreter_exec(PyObject *op, PyTypeObject *cls, PyObject *const *args,
 
 static PyObject *
 call_with(ext_state *st, PyObject *op, PyObject *const *args,
-          Py_ssize_t nargs, PyObject *kwnames, double timeout)
+          Py_ssize_t nargs, PyObject *kwnames, double timeout,
+          ext_call *call)
 {
     if (nargs < 1) {
         PyErr_SetString(PyExc_TypeError,
@@ -571,14 +573,15 @@ call_with(ext_state *st, PyObject *op, PyObject *const *args,
     if (!interp->owned && get_usable(st, op) == NULL) {
         return NULL;
     }
-    return ext_run_call(st, interp, args, nargs, kwnames, timeout);
+    return ext_run_call(st, interp, args, nargs, kwnames, timeout, call);
 }
 
 static PyObject *
 Interpreter_call(PyObject *op, PyTypeObject *cls, PyObject *const *args,
                  Py_ssize_t nargs, PyObject *kwnames)
 {
-    return call_with(ext_state_of_class(cls), op, args, nargs, kwnames, -1);
+    return call_with(ext_state_of_class(cls), op, args, nargs, kwnames, -1,
+                     NULL);
 }
 
 /* _exec_with(timeout, code, ...), _call_with(timeout, callable, ...): what
@@ -619,7 +622,38 @@ Interpreter_call_with(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         return NULL;
     }
     return call_with(ext_state_of_class(cls), op, args, nargs, kwnames,
-                     timeout);
+                     timeout, NULL);
+}
+
+/* _call_as(call, timeout, callable, ...): what call_in_thread() uses. */
+static PyObject *
+Interpreter_call_as(PyObject *op, PyTypeObject *cls, PyObject *const *args,
+                    Py_ssize_t nargs, PyObject *kwnames)
+{
+    ext_state *st = ext_state_of_class(cls);
+    double timeout;
+    if (nargs < 1) {
+        PyErr_SetString(PyExc_TypeError, "missing call");
+        return NULL;
+    }
+    ext_call *call
+        = ext_call_of(st, args[0], ((InterpreterObject *)op)->interp);
+    args++;
+    nargs--;
+    if (call == NULL || split_timeout(&args, &nargs, &timeout) < 0) {
+        return NULL;
+    }
+    return call_with(st, op, args, nargs, kwnames, timeout, call);
+}
+
+static PyObject *
+Interpreter_name_call(PyObject *op, PyTypeObject *cls,
+                      PyObject *const *Py_UNUSED(args),
+                      Py_ssize_t Py_UNUSED(nargs),
+                      PyObject *Py_UNUSED(kwnames))
+{
+    return ext_call_new(ext_state_of_class(cls),
+                        ((InterpreterObject *)op)->interp);
 }
 
 static PyObject *
@@ -726,6 +760,8 @@ static PyMethodDef Interpreter_methods[] = {
     METHOD("interrupt", Interpreter_interrupt, interrupt_doc),
     METHOD("_exec_with", Interpreter_exec_with, NULL),
     METHOD("_call_with", Interpreter_call_with, NULL),
+    METHOD("_call_as", Interpreter_call_as, NULL),
+    METHOD("_name_call", Interpreter_name_call, NULL),
     {"__enter__", Interpreter_enter, METH_NOARGS, NULL},
     METHOD("__exit__", Interpreter_exit, NULL),
     {"__reduce__", Interpreter_reduce, METH_NOARGS, NULL},

@@ -1,85 +1,70 @@
-/* Interruption: interrupt(), deadlines, Ctrl-C.
+/* Interruption: interrupt() and deadlines.
  *
  * PyThreadState_SetAsyncExc alone would need the target's GIL, may find the
  * wrong thread state, and may hit the call after the one that was meant.  So
  * an interruption is a mark on one visit (under its record's lock, while it is
  * the record's running call) and a pending call in that interpreter, which
- * looks at the mark: on the thread that runs the call it raises, on another
- * one it calls SetAsyncExc for it.  When the call ends, its visit is off the
- * record before the thread leaves: a pending call that comes late finds
- * nothing.  A wait of atoll's is woken through the thread's parker and looks
- * at the mark itself (ext_run_check).
+ * looks at the mark: on the thread that runs the call it raises.  On another
+ * thread of that interpreter it calls SetAsyncExc for the right one, with a
+ * class whose constructor takes the mark there; since it holds the
+ * interpreter's GIL from the look at the mark until then, the call cannot end
+ * in between.
  *
- * One helper thread, started at the first need, never attached to Python,
- * keeps the deadlines and tells again those who caught the exception and went
- * on.  A signal wakes it, too: CPython's own handler makes the main
- * interpreter's eval loop look, which does nothing while the main thread is
- * inside another interpreter.  Our handler runs CPython's and rings the bell;
- * the helper then adds a pending call to the interpreter in which the main
- * thread is; that goes back to the outermost state for a moment, runs
- * PyErr_CheckSignals (the user's handler), and raises inside only if the
- * handler raised.  Python's own table of handlers and the wake-up descriptor
- * are not touched.
+ * When the call ends, its visit is off the record before the thread leaves,
+ * and whether it has been told is known: a pending call that comes late finds
+ * nothing, the next call is never hit, and an interruption that was promised
+ * (interrupt() said True) is never forgotten.
  *
- * Whoever sets a handler (signal.signal, asyncio) displaces ours.  To look at
- * each visit would cost a system call, more than the whole visit: the helper
- * looks instead, once, at a visit that has lasted for a TICK, and sends a
- * signal that may have come before on its way.  Only the main thread outside
- * of all visits can set a handler, so once a visit is enough.  While short
- * visits follow each other the helper ticks; else it sleeps.
+ * A call that is made from inside a call is interrupted with it: its visit is
+ * linked as `above`.  A wait of atoll's is woken through the thread's parker
+ * and looks at the mark itself (ext_run_check).
  *
- * Locks: timers.lock, then a record's.  Neither while Python runs.
+ * The helper thread looks after each call that was interrupted: until it has
+ * taken its mark it is told again at once (3.12 may lose a pending call's
+ * signal), and when it goes on all the same it is told once more after
+ * FIRST_PAUSE, then ever more rarely.
+ *
+ * Locks: the helper's, then a record's.  Neither while Python runs.
  */
-#include "interrupt.h"
+#include "interrupt_impl.h"
 
 #include "errors.h"
 #include "module.h"
 #include "run.h"
 #include "transfer.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <time.h>
 
-#define MS 1000000LL
-/* Code that goes on after an interruption is told again after this long, and
- * then after twice as long each time, up to the last. */
-#define FIRST_PAUSE (500 * MS)
-#define LAST_PAUSE (5000 * MS)
+/* Until a mark is taken. */
+#define FIRST_NUDGE (20 * EXT_MS)
+#define LAST_NUDGE (1000 * EXT_MS)
+/* Until code that goes on after an interruption is told again. */
+#define FIRST_PAUSE (500 * EXT_MS)
+#define LAST_PAUSE (5000 * EXT_MS)
+/* Pending calls on their way at the same time, of the 32 that 3.12 has. */
+#define MAX_TOLD 4
 
-/* How old a visit of the main thread is when its signals are looked after. */
-#define TICK (20 * MS)
+typedef struct interrupt_part {
+    PyTypeObject *carrier; /* what SetAsyncExc is given */
+} interrupt_part;
 
-static struct {
-    pthread_mutex_t lock;
-    ext_visit *head;   /* armed visits, in no order */
-    int64_t planned;   /* when the helper wakes by itself */
-    bool running;      /* the helper thread exists */
-    bool quit;         /* and shall end */
-    pthread_t thread;
-    atoll_bell bell;
-    bool have_bell;
-    _Atomic uint64_t visits; /* of the main thread, from outside */
-    atomic_bool dozing;      /* the helper does not tick */
-    atomic_bool signal_came;  /* and nobody has looked yet */
-    atomic_bool signal_retry; /* another thread took the pending call */
-} timers = {.lock = PTHREAD_MUTEX_INITIALIZER, .planned = ATOLL_FOREVER};
-
-static int
-deliver(void *arg);
-static int
-deliver_signal(void *arg);
+typedef struct request {
+    atoll_frame *error; /* borrowed; NULL: Interrupted */
+    bool timed_out;
+} request;
 
 atomic_bool ext_interrupt_exiting;
 
-/* --- marking ---------------------------------------------------------------- */
+static int
+deliver(void *arg);
 
-typedef struct request {
-    atoll_frame *error; /* borrowed; acquired for the visit */
-    bool timed_out;
-} request;
+static interrupt_part *
+get_part(ext_state *st)
+{
+    return st->parts[EXT_PART_INTERRUPT];
+}
+
+/* --- marking ---------------------------------------------------------------- */
 
 /* Locks: interp's.  Asks the interpreter to look at its mark. */
 static void
@@ -87,373 +72,117 @@ tell(atoll_interp *interp, ext_visit *visit)
 {
     visit->deliver = true;
     atoll_parker_interrupt(visit->parker);
-    if (!interp->told && _PyEval_AddPendingCall != NULL) {
+    if (interp->told < MAX_TOLD && _PyEval_AddPendingCall != NULL) {
         atoll_interp_acquire(interp);
-        interp->told = true;
+        interp->told++;
         if (_PyEval_AddPendingCall(interp->handle, deliver, interp, 0) != 0) {
-            interp->told = false; /* full: told again later */
+            interp->told--; /* full: told again shortly */
             atoll_interp_release(interp);
         }
     }
 }
 
-/* Locks: timers. */
+/* Locks: the helper's and interp's; visit is the running call. */
 static void
-link_timer(ext_visit *visit, int64_t at, int64_t pause)
+mark(atoll_interp *interp, ext_visit *visit, const request *what)
 {
-    visit->timer_at = at;
-    visit->timer_pause = pause;
-    if (!visit->armed) {
-        visit->armed = true;
-        visit->timer_prev = NULL;
-        visit->timer_next = timers.head;
-        if (timers.head != NULL) {
-            timers.head->timer_prev = visit;
+    if (what->error != NULL) {
+        if (visit->error != NULL) {
+            atoll_frame_release(visit->error);
         }
-        timers.head = visit;
+        atoll_frame_acquire(what->error);
+        visit->error = what->error;
     }
-    if (at < timers.planned) {
-        timers.planned = at;
-        atoll_bell_ring(&timers.bell);
-    }
+    visit->interrupted = true;
+    visit->timed_out |= what->timed_out;
+    tell(interp, visit);
+    visit->pause = FIRST_NUDGE;
+    visit->patient = false;
+    ext_helper_set_timer(visit, atoll_now() + visit->pause);
 }
 
 /* Marks the running call of interp, if it is `generation` (0: any), and the
  * calls that were made from inside it.  Returns whether there was one.
- * Locks: timers held. */
+ * Locks: the helper's. */
 static bool
 interrupt_locked(atoll_interp *interp, uint64_t generation,
                  const request *what)
 {
-    atoll_interp *inner = NULL;
-    uint64_t inner_generation = 0;
-    atoll_mutex_lock(&interp->lock);
-    ext_visit *visit = interp->run;
-    bool found = visit != NULL && visit->run
-                 && (generation == 0 || visit->generation == generation);
-    if (found) {
-        if (what->error != NULL && visit->error == NULL) {
-            atoll_frame_acquire(what->error);
-            visit->error = what->error;
-        }
-        visit->interrupted = true;
-        visit->timed_out |= what->timed_out;
-        tell(interp, visit);
-        link_timer(visit, atoll_now() + FIRST_PAUSE, FIRST_PAUSE);
-        if (visit->above != NULL && visit->above->run) {
-            inner = visit->above->interp;
-            inner_generation = visit->above->generation;
-            atoll_interp_acquire(inner);
-        }
-    }
-    atoll_mutex_unlock(&interp->lock);
-    if (inner != NULL) {
-        request plain = {NULL, false};
-        (void)interrupt_locked(inner, inner_generation, &plain);
-        atoll_interp_release(inner);
-    }
-    return found;
-}
-
-/* --- signals ---------------------------------------------------------------- */
-
-static const int watched[]
-    = {SIGINT, SIGTERM, SIGHUP, SIGALRM, SIGUSR1, SIGUSR2, SIGCHLD};
-#define N_WATCHED (sizeof(watched) / sizeof(watched[0]))
-
-/* The handler that was there before ours; written before ours is installed. */
-static struct sigaction chained[65];
-
-static void
-on_signal(int number, siginfo_t *info, void *context)
-{
-    int saved = errno;
-    const struct sigaction *before = &chained[number];
-    if (before->sa_flags & SA_SIGINFO) {
-        before->sa_sigaction(number, info, context);
-    }
-    else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
-        before->sa_handler(number);
-    }
-    atomic_store(&timers.signal_came, true);
-    if (timers.have_bell) {
-        atoll_bell_ring(&timers.bell);
-    }
-    errno = saved;
-}
-
-/* Puts our handler before the one that is there.  Returns whether ours was
- * not. */
-static bool
-watch(int number)
-{
-    struct sigaction now;
-    if (sigaction(number, NULL, &now) != 0) {
-        return false;
-    }
-    if (now.sa_flags & SA_SIGINFO ? now.sa_sigaction == on_signal
-                                  : now.sa_handler == SIG_DFL
-                                        || now.sa_handler == SIG_IGN)
-    {
-        return false;
-    }
-    chained[number] = now;
-    now.sa_sigaction = on_signal;
-    now.sa_flags |= SA_SIGINFO;
-    return sigaction(number, &now, NULL) == 0;
-}
-
-static bool
-watch_signals(void)
-{
-    bool displaced = false;
-    for (size_t i = 0; i < N_WATCHED; i++) {
-        displaced |= watch(watched[i]);
-    }
-    return displaced;
-}
-
-/* --- the helper thread -------------------------------------------------------- */
-
-/* Locks: timers.  The visit's call runs: it is unlinked before it ends. */
-static void
-fire(ext_visit *visit, int64_t now)
-{
-    if (visit->timer_pause == 0) {
-        request what = {NULL, true};
-        (void)interrupt_locked(visit->interp, visit->generation, &what);
-        return;
-    }
-    int64_t pause = visit->timer_pause * 2;
-    pause = pause > LAST_PAUSE ? LAST_PAUSE : pause;
-    atoll_mutex_lock(&visit->interp->lock);
-    if (visit->interp->run == visit) {
-        tell(visit->interp, visit);
-    }
-    atoll_mutex_unlock(&visit->interp->lock);
-    visit->timer_at = now + pause;
-    visit->timer_pause = pause;
-}
-
-/* Sends a signal after the main thread, into the interpreter it is in. */
-static void
-send_signal(void)
-{
-    atoll_parker *parker = atomic_load(&ext_attach_main_parker);
-    if (parker != NULL) {
-        atoll_parker_interrupt(parker);
-    }
-    int64_t id = atomic_load(&ext_attach_main_inside);
-    atoll_interp *interp = NULL;
-    if (id < 0 || _PyEval_AddPendingCall == NULL
-        || atoll_registry_find(id, &interp) != ATOLL_OK)
-    {
-        return;
-    }
-    if (atoll_interp_glance(interp)) {
-        if (_PyEval_AddPendingCall(interp->handle, deliver_signal, NULL, 0)
-            != 0)
+    static const request plain = {NULL, false};
+    bool found = false;
+    atoll_interp_acquire(interp);
+    for (;;) {
+        atoll_interp *inner = NULL;
+        atoll_mutex_lock(&interp->lock);
+        ext_visit *visit = interp->run;
+        if (visit != NULL
+            && (generation == 0 || visit->generation == generation))
         {
-            atomic_store(&timers.signal_retry, true);
-        }
-        atoll_interp_leave(interp, false);
-    }
-    atoll_interp_release(interp);
-}
-
-/* Locks: timers.  Fires what is due; when to wake next. */
-static int64_t
-look_at_timers(void)
-{
-    int64_t now = atoll_now();
-    int64_t next = ATOLL_FOREVER;
-    for (ext_visit *v = timers.head; v != NULL; v = v->timer_next) {
-        if (v->timer_at <= now) {
-            fire(v, now);
-        }
-        if (v->timer_at < next) {
-            next = v->timer_at;
-        }
-    }
-    return next;
-}
-
-typedef struct ticker {
-    bool ticking;
-    uint64_t seen;    /* timers.visits at the last tick */
-    uint64_t checked; /* the visit that was looked after */
-    int64_t at;
-} ticker;
-
-/* Looks after the signals of a visit that has lasted for a tick.  When to
- * wake next for that. */
-static int64_t
-tick(ticker *state)
-{
-    uint64_t visits = atomic_load(&timers.visits);
-    int64_t now = atoll_now();
-    if (!state->ticking) {
-        if (atomic_load(&timers.dozing)) {
-            return ATOLL_FOREVER;
-        }
-        state->ticking = true;
-    }
-    else if (now < state->at) {
-        return state->at;
-    }
-    else if (visits == state->seen) {
-        if (atomic_load(&ext_attach_main_inside) >= 0
-            && visits != state->checked)
-        {
-            state->checked = visits;
-            if (watch_signals()) {
-                atomic_store(&timers.signal_retry, true);
+            mark(interp, visit, what);
+            found = true;
+            if (visit->above != NULL) {
+                inner = visit->above->interp;
+                generation = visit->above->generation;
+                atoll_interp_acquire(inner);
             }
         }
-        state->ticking = false;
-        atomic_store(&timers.dozing, true);
-        if (atomic_load(&timers.visits) == visits) {
-            return ATOLL_FOREVER;
+        atoll_mutex_unlock(&interp->lock);
+        atoll_interp_release(interp);
+        if (inner == NULL) {
+            return found;
         }
-        atomic_store(&timers.dozing, false);
-        state->ticking = true;
+        interp = inner;
+        what = &plain;
     }
-    state->seen = visits;
-    state->at = now + TICK;
-    return state->at;
 }
 
-/* Sends a signal on if there is one.  When to try again. */
-static int64_t
-look_at_signals(bool *sent)
-{
-    bool again = atomic_exchange(&timers.signal_retry, false);
-    bool came = atomic_load(&timers.signal_came);
-    if (again || (came && !*sent)) {
-        send_signal();
-    }
-    *sent = came;
-    return atomic_load(&timers.signal_retry) ? atoll_now() + MS
-                                             : ATOLL_FOREVER;
-}
-
-static int64_t
-earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static void *
-helper(void *Py_UNUSED(arg))
-{
-    bool sent = false;
-    ticker state = {0};
-    for (;;) {
-        (void)pthread_mutex_lock(&timers.lock);
-        int64_t next = look_at_timers();
-        timers.planned = next;
-        bool quit = timers.quit;
-        (void)pthread_mutex_unlock(&timers.lock);
-        if (quit) {
-            return NULL;
-        }
-        next = earlier(next, tick(&state));
-        next = earlier(next, look_at_signals(&sent));
-        int wait = -1;
-        if (next != ATOLL_FOREVER) {
-            int64_t left = (next - atoll_now() + MS - 1) / MS;
-            wait = left < 0 ? 0 : left > 60000 ? 60000 : (int)left;
-        }
-        struct pollfd fd = {.fd = timers.bell.read_fd, .events = POLLIN};
-        if (poll(&fd, 1, wait) > 0) {
-            atoll_bell_silence(&timers.bell);
-            sent = false;
-        }
-    }
-    return NULL;
-}
-
-/* Fails: -1, errno set.  Any thread. */
-static int
-start_helper(void)
-{
-    int err = 0;
-    (void)pthread_mutex_lock(&timers.lock);
-    if (!timers.running) {
-        if (!timers.have_bell && atoll_bell_init(&timers.bell) != ATOLL_OK) {
-            err = errno;
-        }
-        else {
-            timers.have_bell = true;
-            sigset_t all;
-            sigset_t before;
-            (void)sigfillset(&all);
-            (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-            timers.quit = false;
-            err = pthread_create(&timers.thread, NULL, helper, NULL);
-            (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-            timers.running = err == 0;
-        }
-    }
-    (void)pthread_mutex_unlock(&timers.lock);
-    errno = err;
-    return err == 0 ? 0 : -1;
-}
-
-static int
-need_helper(void)
-{
-    if (timers.running) {
-        return 0;
-    }
-    if (start_helper() < 0) {
-        (void)PyErr_SetFromErrno(PyExc_OSError);
-        return -1;
-    }
-    return 0;
-}
-
+/* The visit's call runs: it takes its timer off before it ends. */
 void
-ext_interrupt_before_fork(void)
+ext_interrupt_fire(ext_visit *visit, int64_t now)
 {
-    (void)pthread_mutex_lock(&timers.lock);
-    bool running = timers.running;
-    timers.quit = true;
-    (void)pthread_mutex_unlock(&timers.lock);
-    if (running) {
-        atoll_bell_ring(&timers.bell);
-        (void)pthread_join(timers.thread, NULL);
+    atoll_interp *interp = visit->interp;
+    if (visit->pause == 0) {
+        request what = {NULL, true};
+        ext_helper_set_timer(visit, ATOLL_FOREVER); /* it may be sealed */
+        (void)interrupt_locked(interp, visit->generation, &what);
+        return;
     }
-    (void)pthread_mutex_lock(&timers.lock);
-    timers.running = false;
+    atoll_mutex_lock(&interp->lock);
+    if (interp->run != visit) {
+        visit->pause = ATOLL_FOREVER - now;
+    }
+    else if (visit->deliver) {
+        tell(interp, visit);
+        visit->pause = visit->pause * 2 < LAST_NUDGE ? visit->pause * 2
+                                                     : LAST_NUDGE;
+    }
+    else if (!visit->patient) {
+        /* It has been told.  Give it time to clean up. */
+        visit->patient = true;
+        visit->patience = visit->patience == 0 ? FIRST_PAUSE
+                          : visit->patience * 2 < LAST_PAUSE
+                              ? visit->patience * 2
+                              : LAST_PAUSE;
+        visit->pause = visit->patience;
+    }
+    else {
+        visit->patient = false;
+        tell(interp, visit);
+        visit->pause = FIRST_NUDGE;
+    }
+    atoll_mutex_unlock(&interp->lock);
+    ext_helper_set_timer(visit, now + visit->pause);
 }
 
-void
-ext_interrupt_parent_after_fork(void)
+/* The hook of attach.c: `above` was called from inside `below`, which was
+ * interrupted and does not know yet. */
+static void
+pass_on(ext_visit *above)
 {
-    bool needed = timers.head != NULL
-                  || atomic_load(&ext_attach_main_inside) >= 0;
-    (void)pthread_mutex_unlock(&timers.lock);
-    if (needed) {
-        (void)start_helper();
-    }
-}
-
-void
-ext_interrupt_after_fork(void)
-{
-    (void)pthread_mutex_init(&timers.lock, NULL);
-    timers.head = NULL;
-    timers.planned = ATOLL_FOREVER;
-    if (timers.have_bell) {
-        atoll_bell_fini(&timers.bell);
-        timers.have_bell = false;
-    }
-    timers.running = false;
-    atomic_store(&timers.dozing, false);
-    atomic_store(&timers.signal_came, false);
-    atomic_store(&timers.signal_retry, false);
-    atomic_store(&ext_attach_main_inside, -1);
+    static const request plain = {NULL, false};
+    ext_helper_lock();
+    (void)interrupt_locked(above->interp, above->generation, &plain);
+    ext_helper_unlock();
 }
 
 /* --- raising -------------------------------------------------------------- */
@@ -465,16 +194,17 @@ make_error(ext_state *st, atoll_frame *frame)
 {
     PyObject *error = NULL;
     if (frame != NULL) {
-        error = st == NULL ? NULL : ext_decode(st, frame);
+        error = ext_decode(st, frame);
         atoll_frame_release(frame);
-        if (error == NULL) {
+        if (error == NULL || (!PyExceptionInstance_Check(error)
+                              && !PyExceptionClass_Check(error)))
+        {
             PyErr_Clear();
+            Py_CLEAR(error);
         }
     }
     if (error == NULL) {
-        error = Py_NewRef(st == NULL ? PyExc_KeyboardInterrupt
-                                     : ext_error_type(st,
-                                                      EXT_ERR_INTERRUPTED));
+        error = Py_NewRef(ext_error_type(st, EXT_ERR_INTERRUPTED));
     }
     return error;
 }
@@ -491,182 +221,238 @@ set_error(PyObject *error)
     Py_DECREF(error);
 }
 
+/* Raises the exception of a mark in visit, and remembers it. */
+static void
+raise_mark(ext_visit *visit, atoll_frame *frame)
+{
+    set_error(make_error(visit->state, frame));
+    Py_XSETREF(visit->told, PyErr_GetRaisedException());
+    PyErr_SetRaisedException(Py_NewRef(visit->told));
+}
+
+/* Takes the mark.  False: there is none. */
+static bool
+take_mark(ext_visit *visit, atoll_frame **out_error)
+{
+    atoll_mutex_lock(&visit->interp->lock);
+    bool marked = visit->deliver;
+    visit->deliver = false;
+    *out_error = marked ? visit->error : NULL;
+    if (*out_error != NULL) {
+        atoll_frame_acquire(*out_error);
+    }
+    atoll_mutex_unlock(&visit->interp->lock);
+    return marked;
+}
+
+/* Another thread may have sent it by SetAsyncExc, too. */
+static void
+drop_carrier(ext_state *st)
+{
+    PyThreadState *state = PyThreadState_Get();
+    if (ATOLL_UNLIKELY(ext_compat_has_async_exc(state))) {
+        PyObject *waiting = ext_compat_take_async_exc(state);
+        if (waiting != NULL && waiting != (PyObject *)get_part(st)->carrier) {
+            (void)PyThreadState_SetAsyncExc(atoll_thread_ident(), waiting);
+        }
+        Py_XDECREF(waiting);
+    }
+}
+
+int
+ext_interrupt_take_mark(ext_visit *visit)
+{
+    atoll_frame *frame;
+    if (!take_mark(visit, &frame)) {
+        return 0;
+    }
+    drop_carrier(visit->state);
+    raise_mark(visit, frame);
+    return -1;
+}
+
+void
+ext_interrupt_raise(ext_visit *visit)
+{
+    atoll_mutex_lock(&visit->interp->lock);
+    atoll_frame *frame = visit->error;
+    if (frame != NULL) {
+        atoll_frame_acquire(frame);
+    }
+    atoll_mutex_unlock(&visit->interp->lock);
+    raise_mark(visit, frame);
+}
+
 /* The pending call.  Attached: to interp, on any of its threads. */
 static int
 deliver(void *arg)
 {
     atoll_interp *interp = arg;
+    ext_visit *mine = NULL;
+    ext_visit *innermost = ext_attach_innermost();
+    unsigned long other = 0;
     atoll_mutex_lock(&interp->lock);
-    interp->told = false;
+    interp->told--;
     ext_visit *visit = interp->run;
-    bool mine = false;
-    unsigned long runner = interp->runner;
-    atoll_frame *frame = NULL;
     ext_state *st = interp->ext;
-    if (visit != NULL && visit->deliver) {
-        mine = runner == atoll_thread_ident();
-        if (mine && ext_attach_innermost() != visit) {
-            visit = NULL; /* further in: told when it is back, or later */
+    if (visit != NULL && visit->deliver && st != NULL) {
+        if (interp->runner != atoll_thread_ident()) {
+            other = interp->runner;
         }
-        else {
-            visit->deliver = false;
-            frame = visit->error;
-            if (frame != NULL) {
-                atoll_frame_acquire(frame);
-            }
+        else if (visit == innermost) {
+            mine = visit;
         }
-    }
-    else {
-        visit = NULL;
+        /* Else it is further in, and told when it is back (pop_visit). */
     }
     atoll_mutex_unlock(&interp->lock);
     atoll_interp_release(interp);
-    if (visit == NULL) {
-        return 0;
+    if (mine != NULL) {
+        return ext_interrupt_take_mark(mine);
     }
-    PyObject *error = make_error(st, frame);
-    if (mine) {
-        set_error(error);
-        return -1;
+    if (other != 0) {
+        /* This thread has had the GIL all the time: the call still runs. */
+        (void)PyThreadState_SetAsyncExc(other,
+                                        (PyObject *)get_part(st)->carrier);
     }
-    PyObject *type = PyExceptionInstance_Check(error)
-                         ? (PyObject *)Py_TYPE(error)
-                         : error;
-    (void)PyThreadState_SetAsyncExc(runner, type);
-    Py_DECREF(error);
     return 0;
 }
 
-/* Runs the signal handlers of the outermost interpreter on the main thread,
- * wherever it is.  Fails: -1 with KeyboardInterrupt set here; the handler's
- * own exception waits in the outermost visit. */
-static int
-run_signals(void)
+/* The hook of attach.c: the thread is back in visit, which has a mark. */
+static void
+remind(ext_visit *visit)
 {
-    ext_visit *bottom = ext_attach_innermost();
-    atomic_store(&timers.signal_came, false);
-    if (bottom == NULL) {
-        return PyErr_CheckSignals();
+    atoll_mutex_lock(&visit->interp->lock);
+    if (visit->interp->run == visit && visit->deliver) {
+        tell(visit->interp, visit);
     }
-    while (bottom->below != NULL) {
-        bottom = bottom->below;
-    }
-    int64_t inside = atomic_exchange(&ext_attach_main_inside, -1);
-    PyThreadState *here = PyThreadState_Swap(bottom->outer);
-    int result = PyErr_CheckSignals();
-    (void)watch_signals(); /* the handler may have set another */
-    if (result < 0) {
-        Py_XSETREF(bottom->outer_error, PyErr_GetRaisedException());
-    }
-    atomic_store(&ext_attach_main_inside, inside);
-    (void)PyThreadState_Swap(here);
-    if (result < 0) {
-        for (ext_visit *v = ext_attach_innermost(); v != NULL; v = v->below) {
-            v->signalled = true;
-        }
-        PyErr_SetNone(PyExc_KeyboardInterrupt);
-    }
-    return result;
+    atoll_mutex_unlock(&visit->interp->lock);
 }
 
-/* The pending call for signals. */
-static int
-deliver_signal(void *Py_UNUSED(arg))
+/* The carrier's constructor: called by the eval loop on the thread that was
+ * given it, and gives what is to be raised instead. */
+static PyObject *
+Carrier_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
+            PyObject *Py_UNUSED(kwargs))
 {
-    if (!ext_attach_is_main()) {
-        /* Another thread of that interpreter: try again shortly. */
-        atomic_store(&timers.signal_retry, true);
-        atoll_bell_ring(&timers.bell);
-        return 0;
+    ext_state *st = ext_state_of_class(type);
+    ext_visit *visit = ext_attach_top();
+    atoll_frame *frame = NULL;
+    bool marked = visit != NULL && visit->run && visit->state == st
+                  && take_mark(visit, &frame);
+    PyObject *error = make_error(st, frame);
+    if (PyExceptionClass_Check(error)) {
+        Py_SETREF(error, PyObject_CallNoArgs(error));
     }
-    return run_signals();
+    if (marked && error != NULL) {
+        Py_XSETREF(visit->told, Py_NewRef(error));
+    }
+    return error;
 }
+
+static PyType_Slot Carrier_slots[] = {
+    {Py_tp_doc, "Raises what interrupt() was given."},
+    {Py_tp_new, Carrier_new},
+    {0, NULL},
+};
+
+static PyType_Spec Carrier_spec = {
+    .name = "atoll._core._Carrier",
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = Carrier_slots,
+};
 
 int
 ext_run_check(ext_state *st)
 {
     ext_visit *visit = ext_attach_top();
-    if (visit != NULL && visit->run) {
-        atoll_interp *interp = visit->interp;
-        atoll_frame *frame = NULL;
-        atoll_mutex_lock(&interp->lock);
-        bool marked = visit->deliver;
-        if (marked) {
-            visit->deliver = false;
-            frame = visit->error;
-            if (frame != NULL) {
-                atoll_frame_acquire(frame);
-            }
+    if (visit != NULL && visit->run && ext_interrupt_take_mark(visit) < 0) {
+        return -1;
+    }
+    PyThreadState *state = PyThreadState_Get();
+    if (ext_compat_has_async_exc(state)) {
+        PyObject *waiting = ext_compat_take_async_exc(state);
+        if (waiting == (PyObject *)get_part(st)->carrier) {
+            Py_DECREF(waiting); /* its mark was taken on another way */
         }
-        atoll_mutex_unlock(&interp->lock);
-        if (marked) {
-            set_error(make_error(st, frame));
+        else if (waiting != NULL) {
+            set_error(waiting);
             return -1;
         }
     }
-    PyObject *waiting = ext_compat_take_async_exc(PyThreadState_Get());
-    if (waiting != NULL) {
-        set_error(waiting);
-        return -1;
-    }
-    return ext_attach_is_main() ? run_signals() : 0;
+    return ext_attach_is_main() ? ext_signals_run() : 0;
 }
 
-static int
-on_main_visit(void)
+/* --- the end of a call --------------------------------------------------------- */
+
+ext_verdict
+ext_interrupt_seal(ext_visit *visit)
 {
-    if (!timers.running && start_helper() < 0) {
-        return 0; /* Ctrl-C waits for the call's end, as without atoll */
+    ext_verdict verdict = {false, false, false};
+    if (!visit->run) {
+        return verdict;
     }
-    /* The main thread's alone: no read-modify-write is needed. */
-    atomic_store(&timers.visits, atomic_load_explicit(&timers.visits,
-                                                      memory_order_relaxed)
-                                     + 1);
-    if (atomic_load(&timers.dozing)) {
-        atomic_store(&timers.dozing, false);
-        atoll_bell_ring(&timers.bell);
+    atoll_interp *interp = visit->interp;
+    atoll_mutex_lock(&interp->lock);
+    if (interp->run == visit) {
+        interp->run = NULL;
     }
-    return PyErr_CheckSignals();
+    verdict.interrupted = visit->interrupted;
+    verdict.timed_out = visit->timed_out;
+    verdict.untold = visit->deliver;
+    visit->deliver = false;
+    if (visit->call != NULL) {
+        visit->call->visit = NULL;
+        visit->call->over = true;
+        visit->call = NULL;
+    }
+    atoll_mutex_unlock(&interp->lock);
+    if (verdict.interrupted && visit->state != NULL) {
+        drop_carrier(visit->state);
+    }
+    return verdict;
 }
 
+/* The hook of attach.c: nothing of this call may be left. */
 static void
-on_main_resume(void)
+end_visit(ext_visit *visit)
 {
-    if (atomic_load(&timers.signal_came)) {
-        atoll_bell_ring(&timers.bell);
+    (void)ext_interrupt_seal(visit);
+    if (visit->armed) {
+        ext_helper_clear_timer(visit);
     }
+    if (visit->error != NULL) {
+        atoll_frame_release(visit->error);
+        visit->error = NULL;
+    }
+    Py_CLEAR(visit->told);
 }
 
 /* --- what the types call ------------------------------------------------------ */
 
-static void
-disarm(ext_visit *visit)
-{
-    (void)pthread_mutex_lock(&timers.lock);
-    if (visit->armed) {
-        if (visit->timer_prev != NULL) {
-            visit->timer_prev->timer_next = visit->timer_next;
-        }
-        else {
-            timers.head = visit->timer_next;
-        }
-        if (visit->timer_next != NULL) {
-            visit->timer_next->timer_prev = visit->timer_prev;
-        }
-        visit->armed = false;
-    }
-    (void)pthread_mutex_unlock(&timers.lock);
-}
-
 int
 ext_interrupt_arm(ext_visit *visit, double timeout)
 {
-    if (need_helper() < 0) {
+    int64_t at = atoll_deadline_after(timeout);
+    if (timeout <= 0) {
+        /* The code is not run at all. */
+        atoll_mutex_lock(&visit->interp->lock);
+        visit->interrupted = visit->timed_out = true;
+        atoll_mutex_unlock(&visit->interp->lock);
+        raise_mark(visit, NULL);
         return -1;
     }
-    (void)pthread_mutex_lock(&timers.lock);
-    link_timer(visit, atoll_deadline_after(timeout), 0);
-    (void)pthread_mutex_unlock(&timers.lock);
+    if (at == ATOLL_FOREVER) {
+        return 0;
+    }
+    if (ext_helper_need() < 0) {
+        return -1;
+    }
+    ext_helper_lock();
+    if (!visit->armed) {
+        /* Else it has been interrupted already, and is looked after. */
+        ext_helper_set_timer(visit, at);
+    }
+    ext_helper_unlock();
     return 0;
 }
 
@@ -712,71 +498,146 @@ pack_error(ext_state *st, PyObject *exc)
     return frame;
 }
 
-PyObject *
-ext_interrupt_call(ext_state *st, atoll_interp *interp, PyObject *exc)
+/* Fails: -1 with an exception. */
+static int
+prepare(ext_state *st, PyObject *exc, request *out)
 {
+    *out = (request){NULL, false};
     if (_PyEval_AddPendingCall == NULL) {
         PyErr_SetString(PyExc_NotImplementedError,
                         "this CPython does not let atoll interrupt");
-        return NULL;
+        return -1;
     }
-    if (need_helper() < 0) {
-        return NULL;
+    if (ext_helper_need() < 0) {
+        return -1;
     }
-    request what = {NULL, false};
     if (exc != NULL) {
-        what.error = pack_error(st, exc);
-        if (what.error == NULL) {
-            return NULL;
-        }
+        out->error = pack_error(st, exc);
+        return out->error == NULL ? -1 : 0;
     }
-    (void)pthread_mutex_lock(&timers.lock);
+    return 0;
+}
+
+static void
+drop_request(request *what)
+{
+    if (what->error != NULL) {
+        atoll_frame_release(what->error);
+    }
+}
+
+PyObject *
+ext_interrupt_call(ext_state *st, atoll_interp *interp, PyObject *exc)
+{
+    request what;
+    if (prepare(st, exc, &what) < 0) {
+        return NULL;
+    }
+    ext_helper_lock();
     bool found = interrupt_locked(interp, 0, &what);
-    (void)pthread_mutex_unlock(&timers.lock);
-    if (what.error != NULL) {
-        atoll_frame_release(what.error);
-    }
+    ext_helper_unlock();
+    drop_request(&what);
     return PyBool_FromLong(found);
 }
 
 int
 ext_interrupt_one(atoll_interp *interp, uint64_t generation)
 {
-    if (need_helper() < 0) {
+    static const request plain = {NULL, false};
+    if (ext_helper_need() < 0) {
         return -1;
     }
-    request what = {NULL, false};
-    (void)pthread_mutex_lock(&timers.lock);
-    bool found = interrupt_locked(interp, generation, &what);
-    (void)pthread_mutex_unlock(&timers.lock);
+    ext_helper_lock();
+    bool found = interrupt_locked(interp, generation, &plain);
+    ext_helper_unlock();
     return found;
 }
 
+/* --- calls that have a name ------------------------------------------------------ */
+
 void
-ext_interrupt_seal(ext_visit *visit)
+ext_call_init(ext_call *call, atoll_interp *interp)
 {
-    if (!visit->run) {
-        return;
-    }
-    atoll_mutex_lock(&visit->interp->lock);
-    visit->interp->run = NULL;
-    visit->deliver = false;
-    bool interrupted = visit->interrupted;
-    atoll_mutex_unlock(&visit->interp->lock);
-    if (interrupted) {
-        (void)PyThreadState_SetAsyncExc(atoll_thread_ident(), NULL);
-    }
+    memset(call, 0, sizeof(*call));
+    atoll_interp_acquire(interp);
+    call->interp = interp;
 }
 
 void
-ext_interrupt_outcome(ext_visit *visit, PyObject *Py_UNUSED(error),
-                      bool *out_interrupted, bool *out_timed_out)
+ext_call_fini(ext_call *call)
 {
-    atoll_mutex_lock(&visit->interp->lock);
-    *out_interrupted = visit->interrupted;
-    *out_timed_out = visit->timed_out;
-    atoll_mutex_unlock(&visit->interp->lock);
+    if (call->error != NULL) {
+        atoll_frame_release(call->error);
+    }
+    if (call->interp != NULL) {
+        atoll_interp_release(call->interp);
+    }
 }
+
+int
+ext_call_begin(ext_call *call, ext_visit *visit)
+{
+    atoll_interp *interp = visit->interp;
+    atoll_mutex_lock(&interp->lock);
+    bool asked = call->asked;
+    if (asked) {
+        visit->interrupted = true;
+        visit->error = call->error;
+        call->error = NULL;
+        call->over = true;
+    }
+    else {
+        call->visit = visit;
+        visit->call = call;
+    }
+    atoll_mutex_unlock(&interp->lock);
+    if (asked) {
+        ext_interrupt_raise(visit);
+        return -1;
+    }
+    return 0;
+}
+
+void
+ext_call_end(ext_call *call)
+{
+    atoll_mutex_lock(&call->interp->lock);
+    call->over = true;
+    atoll_mutex_unlock(&call->interp->lock);
+}
+
+int
+ext_call_interrupt(ext_state *st, ext_call *call, PyObject *exc)
+{
+    request what;
+    atoll_interp *interp = call->interp;
+    if (prepare(st, exc, &what) < 0) {
+        return -1;
+    }
+    uint64_t generation = 0;
+    ext_helper_lock();
+    atoll_mutex_lock(&interp->lock);
+    bool found = !call->over;
+    if (call->visit != NULL) {
+        generation = call->visit->generation;
+    }
+    else if (found) {
+        call->asked = true;
+        if (call->error == NULL) {
+            call->error = what.error;
+            what.error = NULL;
+        }
+    }
+    atoll_mutex_unlock(&interp->lock);
+    if (generation != 0) {
+        found = interrupt_locked(interp, generation, &what);
+    }
+    ext_helper_unlock();
+    drop_request(&what);
+    return found;
+}
+
+/* --- for close() ------------------------------------------------------------------ */
 
 /* Interrupts the threads that live in interp.  Attached: outside.
  * Fails: -1 with an exception. */
@@ -813,43 +674,94 @@ interrupt_threads(ext_state *st, atoll_interp *interp)
     return 0;
 }
 
-int
-ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds)
+/* Interrupts calls elsewhere that threads of interp have made. */
+static void
+interrupt_calls_from(atoll_interp *interp)
 {
-    if (need_helper() < 0) {
-        return -1;
+    static const request plain = {NULL, false};
+    atoll_interp **list = NULL;
+    size_t count = 0;
+    if (atoll_registry_list(&list, &count) != ATOLL_OK) {
+        return;
     }
-    int64_t deadline = seconds < 0 ? ATOLL_FOREVER
-                                   : atoll_deadline_after(seconds);
-    request what = {NULL, false};
-    (void)pthread_mutex_lock(&timers.lock);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t generation = 0;
+        ext_helper_lock();
+        atoll_mutex_lock(&list[i]->lock);
+        ext_visit *visit = list[i]->run;
+        if (visit != NULL && visit->outer_state->self == interp) {
+            generation = visit->generation;
+        }
+        atoll_mutex_unlock(&list[i]->lock);
+        if (generation != 0) {
+            (void)interrupt_locked(list[i], generation, &plain);
+        }
+        ext_helper_unlock();
+        atoll_interp_release(list[i]);
+    }
+    atoll_free(list);
+}
+
+/* Interrupts what runs now and waits for its end, in short sleeps so that
+ * Ctrl-C gets through.  Fails: -1 with an exception. */
+static int
+interrupt_and_wait(ext_state *st, atoll_interp *interp, int64_t deadline)
+{
+    static const request plain = {NULL, false};
+    ext_helper_lock();
     atoll_mutex_lock(&interp->lock);
     uint64_t generation = interp->generation;
+    bool running = interp->running;
     atoll_mutex_unlock(&interp->lock);
-    bool found = interrupt_locked(interp, generation, &what);
-    (void)pthread_mutex_unlock(&timers.lock);
-    atoll_status status = ATOLL_E_TIMEOUT;
-    while (found && status == ATOLL_E_TIMEOUT) {
-        /* In short sleeps, so that Ctrl-C gets through. */
-        int64_t soon = atoll_now() + 50 * MS;
+    if (running) {
+        (void)interrupt_locked(interp, generation, &plain);
+    }
+    ext_helper_unlock();
+    atoll_status status = running ? ATOLL_E_TIMEOUT : ATOLL_OK;
+    while (status == ATOLL_E_TIMEOUT) {
+        int64_t soon = atoll_now() + 50 * EXT_MS;
         soon = soon < deadline ? soon : deadline;
         Py_BEGIN_ALLOW_THREADS
         status = atoll_interp_wait_idle(interp, generation, soon);
         Py_END_ALLOW_THREADS
-        if (status == ATOLL_E_TIMEOUT
-            && (ext_run_check(st) < 0 || atoll_now() >= deadline))
-        {
+        if (status == ATOLL_E_TIMEOUT && ext_run_check(st) < 0) {
+            return -1;
+        }
+        if (atoll_now() >= deadline) {
             break;
         }
     }
-    if (PyErr_Occurred()) {
+    return 0;
+}
+
+int
+ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds)
+{
+    if (ext_helper_need() < 0) {
         return -1;
     }
+    int64_t deadline = seconds < 0 ? ATOLL_FOREVER
+                                   : atoll_deadline_after(seconds);
+    bool running;
+    do {
+        if (interrupt_and_wait(st, interp, deadline) < 0) {
+            return -1;
+        }
+        atoll_mutex_lock(&interp->lock);
+        running = interp->running;
+        atoll_mutex_unlock(&interp->lock);
+    } while (running && atoll_now() < deadline);
+    if (running) {
+        return 0; /* it may be stuck in C and keep the GIL: no visit */
+    }
+    interrupt_calls_from(interp);
     if (interrupt_threads(st, interp) < 0) {
         PyErr_Clear(); /* close() says what is wrong */
     }
     return 0;
 }
+
+/* --- the part ------------------------------------------------------------------------ */
 
 static PyObject *
 core_check(PyObject *module, PyObject *Py_UNUSED(args))
@@ -867,15 +779,54 @@ static PyMethodDef interrupt_functions[] = {
 };
 
 static int
-interrupt_exec(PyObject *module, ext_state *Py_UNUSED(st))
+interrupt_exec(PyObject *module, ext_state *st)
 {
-    ext_attach_on_main_visit = on_main_visit;
-    ext_attach_on_main_resume = on_main_resume;
-    ext_attach_disarm = disarm;
+    interrupt_part *part = PyMem_Calloc(1, sizeof(*part));
+    if (part == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    st->parts[EXT_PART_INTERRUPT] = part;
+    part->carrier = (PyTypeObject *)PyType_FromModuleAndSpec(
+        module, &Carrier_spec, PyExc_BaseException);
+    if (part->carrier == NULL) {
+        return -1;
+    }
+    ext_attach_on_end = end_visit;
+    ext_attach_on_return = remind;
+    ext_attach_on_call = pass_on;
+    ext_signals_open();
     return PyModule_AddFunctions(module, interrupt_functions);
 }
 
+static int
+interrupt_traverse(ext_state *st, visitproc visit, void *arg)
+{
+    if (get_part(st) != NULL) {
+        Py_VISIT(get_part(st)->carrier);
+    }
+    return 0;
+}
+
+static void
+interrupt_clear(ext_state *st)
+{
+    if (get_part(st) != NULL) {
+        Py_CLEAR(get_part(st)->carrier);
+    }
+}
+
+static void
+interrupt_free(ext_state *st)
+{
+    PyMem_Free(get_part(st));
+    st->parts[EXT_PART_INTERRUPT] = NULL;
+}
+
 const ext_part ext_interrupt_part = {
-    .id = EXT_PART_RUN,
+    .id = EXT_PART_INTERRUPT,
     .exec = interrupt_exec,
+    .traverse = interrupt_traverse,
+    .clear = interrupt_clear,
+    .free = interrupt_free,
 };

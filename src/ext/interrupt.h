@@ -4,6 +4,35 @@
 
 #include "attach.h"
 
+/* A call that can be named: interrupted before it has begun, too, and never
+ * confused with another one in the same interpreter. */
+typedef struct ext_call {
+    atoll_interp *interp; /* owns a reference */
+    ext_visit *visit;     /* while it runs [interp's lock] */
+    bool asked;           /* interrupted before it began [lock] */
+    bool over;            /* it has ended, or will not begin [lock] */
+    atoll_frame *error;   /* of an early interruption, or NULL [lock] */
+} ext_call;
+
+void
+ext_call_init(ext_call *call, atoll_interp *interp);
+void
+ext_call_fini(ext_call *call);
+
+/* The visit of this call has begun.  Attached: to visit->interp.
+ * Fails: -1: it was interrupted before; the exception is set. */
+int
+ext_call_begin(ext_call *call, ext_visit *visit);
+/* It will not begin (any more).  Not needed after ext_interrupt_seal. */
+void
+ext_call_end(ext_call *call);
+
+/* Interrupts this very call, or has it fail when it begins.  False: it is
+ * over.  exc: NULL for Interrupted.  Attached: to st's interpreter.
+ * Fails: -1 with TypeError, NotShareableError, MemoryError, OSError. */
+int
+ext_call_interrupt(ext_state *st, ext_call *call, PyObject *exc);
+
 /* None: -1.0 (no deadline); a number of seconds, finite or inf, not NaN.
  * Fails: -1 with TypeError or ValueError. */
 int
@@ -25,15 +54,27 @@ int
 ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds);
 
 /* Starts the deadline of the running call of visit; `timeout` in seconds.
- * Attached: to visit->interp.  Fails: -1 with an exception. */
+ * Attached: to visit->interp.  Fails: -1 with an exception; visit->timed_out
+ * tells whether it was that the deadline has passed. */
 int
 ext_interrupt_arm(ext_visit *visit, double timeout);
 
+/* How the call of a visit ended. */
+typedef struct ext_verdict {
+    bool interrupted; /* somebody interrupted it */
+    bool timed_out;   /* it was its deadline */
+    bool untold;      /* and it does not know */
+} ext_verdict;
+
 /* What is raised in this visit's interpreter from now on is not for its call:
- * the call is over, only its outcome is left to be told.
+ * the call is over, only its outcome is left to be told.  Once interrupt() has
+ * said True the call fails: whoever finds `untold` with a result in hand
+ * throws it away and calls ext_interrupt_raise.
  * Attached: to visit->interp. */
-void
+ext_verdict
 ext_interrupt_seal(ext_visit *visit);
+void
+ext_interrupt_raise(ext_visit *visit);
 
 /* The process is ending: threads that are stopped for that leave silently. */
 extern atomic_bool ext_interrupt_exiting;
@@ -47,10 +88,5 @@ void
 ext_interrupt_parent_after_fork(void);
 void
 ext_interrupt_after_fork(void);
-
-/* Was `error` (or the lack of one) the doing of an interruption? */
-void
-ext_interrupt_outcome(ext_visit *visit, PyObject *error,
-                      bool *out_interrupted, bool *out_timed_out);
 
 #endif

@@ -91,6 +91,26 @@ fini_outcome(outcome *out)
     Py_CLEAR(out->outer_error);
 }
 
+/* Is `error` what `told` led to, and not of the code's own?  If that cannot be
+ * found out, it is. */
+static bool
+stems_from(PyObject *error, PyObject *told)
+{
+    if (told == NULL || error == told) {
+        return true;
+    }
+    PyObject *func = ext_state_python("atoll._errors", "stems_from");
+    PyObject *got = NULL;
+    if (func != NULL) {
+        got = PyObject_CallFunctionObjArgs(func, error, told, NULL);
+        Py_DECREF(func);
+    }
+    bool result = got != Py_False;
+    PyErr_Clear();
+    Py_XDECREF(got);
+    return result;
+}
+
 /* Attached: to the inner interpreter, with the exception set; cleared. */
 static void
 take_failure(ext_visit *visit, outcome *out, outcome_kind kind)
@@ -99,11 +119,17 @@ take_failure(ext_visit *visit, outcome *out, outcome_kind kind)
     PyObject *error = PyErr_GetRaisedException();
     out->kind = kind;
     atoll_frame_reset(&out->value);
-    ext_interrupt_outcome(visit, error, &out->interrupted, &out->timed_out);
-    ext_interrupt_seal(visit);
+    ext_verdict verdict = ext_interrupt_seal(visit);
     if (st == NULL || error == NULL) {
         Py_XDECREF(error);
         return;
+    }
+    if (ATOLL_UNLIKELY(verdict.interrupted)
+        && (verdict.untold || stems_from(error, visit->told)))
+    {
+        out->kind = OUTCOME_FAILED;
+        out->interrupted = true;
+        out->timed_out = verdict.timed_out;
     }
     PyObject *snapshot
         = load(&get_part(st)->snapshot, "atoll._errors", "snapshot");
@@ -129,19 +155,26 @@ take_result(ext_visit *visit, PyObject *result, outcome *out)
         take_failure(visit, out, OUTCOME_FAILED);
         return;
     }
-    if (result == Py_None) {
-        out->kind = OUTCOME_NONE;
-        Py_DECREF(result);
-        return;
+    out->kind = OUTCOME_NONE;
+    if (result != Py_None) {
+        out->kind = OUTCOME_VALUE;
+        out->value.sender = visit->interp->id;
+        if (ext_encode(visit->state, result, "result", 0, &out->pins,
+                       &out->value)
+            < 0)
+        {
+            ext_pins_fini(&out->pins);
+            take_failure(visit, out, OUTCOME_UNSHARED);
+            Py_DECREF(result);
+            return;
+        }
     }
-    out->kind = OUTCOME_VALUE;
-    out->value.sender = visit->interp->id;
-    if (ext_encode(visit->state, result, "result", 0,
-                   &out->pins, &out->value)
-        < 0)
-    {
+    ext_verdict verdict = ext_interrupt_seal(visit);
+    if (ATOLL_UNLIKELY(verdict.untold)) {
+        /* interrupt() has said that it stops this call. */
         ext_pins_fini(&out->pins);
-        take_failure(visit, out, OUTCOME_UNSHARED);
+        ext_interrupt_raise(visit);
+        take_failure(visit, out, OUTCOME_FAILED);
     }
     Py_DECREF(result);
 }
@@ -277,7 +310,8 @@ call_inside(ext_visit *visit, const atoll_frame *frame, outcome *out)
 
 PyObject *
 ext_run_call(ext_state *st, atoll_interp *interp, PyObject *const *args,
-             Py_ssize_t nargs, PyObject *kwnames, double timeout)
+             Py_ssize_t nargs, PyObject *kwnames, double timeout,
+             ext_call *call)
 {
     atoll_frame frame;
     ext_pins pins;
@@ -297,7 +331,9 @@ ext_run_call(ext_state *st, atoll_interp *interp, PyObject *const *args,
         goto done;
     }
     init_outcome(&out);
-    if (timeout >= 0 && ext_interrupt_arm(&visit, timeout) < 0) {
+    if ((call != NULL && ext_call_begin(call, &visit) < 0)
+        || (timeout >= 0 && ext_interrupt_arm(&visit, timeout) < 0))
+    {
         take_failure(&visit, &out, OUTCOME_UNSHARED);
     }
     else {
@@ -305,6 +341,9 @@ ext_run_call(ext_state *st, atoll_interp *interp, PyObject *const *args,
     }
     result = finish(st, &visit, &out);
 done:
+    if (call != NULL) {
+        ext_call_end(call);
+    }
     ext_pins_fini(&pins);
     atoll_frame_fini(&frame);
     ext_chores_check(st); /* what the call lent is back */

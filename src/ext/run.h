@@ -5,12 +5,13 @@
 #include "attach.h"
 
 /* Calls args[0] with the rest, in the vectorcall layout, in interp; `timeout`
- * in seconds, or a negative number for none.
+ * in seconds, or a negative number for none; `call` names it, or is NULL.
  * Attached: to the caller's interpreter.  New reference, or NULL with an
  * exception: ExecutionFailed and its kinds for what was raised inside. */
 PyObject *
 ext_run_call(ext_state *st, atoll_interp *interp, PyObject *const *args,
-             Py_ssize_t nargs, PyObject *kwnames, double timeout);
+             Py_ssize_t nargs, PyObject *kwnames, double timeout,
+             struct ext_call *call);
 
 /* Runs text, a code object or a function of no arguments in the __main__ of
  * interp.  None, or NULL with an exception. */

@@ -1,0 +1,235 @@
+/* The helper thread: the one thread that atoll starts by itself, at the first
+ * deadline, interruption, or visit of the main thread.  It is never attached
+ * to an interpreter and runs no Python: it keeps the timers of calls, and
+ * carries signals on (interrupt_signals.c).
+ *
+ * A timer belongs to a visit, in the frame of the call that it guards; that
+ * call takes it off the list before it ends, so the list holds live visits
+ * only.  Setting a timer that is not the next one is two pointers; the helper
+ * is rung only for one that is due before it would wake anyway, and finds the
+ * others when it does.
+ *
+ * It is ended before fork() and started again at need: CPython warns of
+ * threads that it finds then.
+ *
+ * Locks: fork_lock, helper.lock, then a record's.
+ */
+#include "interrupt_impl.h"
+
+#include "module.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+static struct {
+    pthread_mutex_t lock;
+    ext_visit *head;  /* visits with a timer, in no order [lock] */
+    int64_t planned;  /* when the helper wakes by itself [lock] */
+    bool quit;        /* it shall end [lock] */
+    pthread_t thread;
+    atomic_bool running; /* it exists */
+    atomic_bool have_bell;
+    atoll_bell bell;
+} helper = {.lock = PTHREAD_MUTEX_INITIALIZER, .planned = ATOLL_FOREVER};
+
+/* One fork at a time: each of them joins the helper. */
+static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void
+ext_helper_lock(void)
+{
+    (void)pthread_mutex_lock(&helper.lock);
+}
+
+void
+ext_helper_unlock(void)
+{
+    (void)pthread_mutex_unlock(&helper.lock);
+}
+
+void
+ext_helper_ring(void)
+{
+    if (atomic_load(&helper.have_bell)) {
+        atoll_bell_ring(&helper.bell);
+    }
+}
+
+void
+ext_helper_set_timer(ext_visit *visit, int64_t at)
+{
+    visit->timer_at = at;
+    if (!visit->armed) {
+        visit->armed = true;
+        visit->timer_prev = NULL;
+        visit->timer_next = helper.head;
+        if (helper.head != NULL) {
+            helper.head->timer_prev = visit;
+        }
+        helper.head = visit;
+    }
+    if (at < helper.planned) {
+        helper.planned = at;
+        ext_helper_ring();
+    }
+}
+
+void
+ext_helper_clear_timer(ext_visit *visit)
+{
+    ext_helper_lock();
+    if (visit->armed) {
+        if (visit->timer_prev != NULL) {
+            visit->timer_prev->timer_next = visit->timer_next;
+        }
+        else {
+            helper.head = visit->timer_next;
+        }
+        if (visit->timer_next != NULL) {
+            visit->timer_next->timer_prev = visit->timer_prev;
+        }
+        visit->armed = false;
+    }
+    ext_helper_unlock();
+}
+
+/* Locks: the helper's.  Fires what is due, which may set timers of other
+ * visits; plans when to wake next. */
+static void
+look_at_timers(void)
+{
+    int64_t now = atoll_now();
+    if (now >= helper.planned) {
+        /* What is fired sets a new timer: nothing is due twice. */
+        for (ext_visit *v = helper.head; v != NULL; v = v->timer_next) {
+            if (v->timer_at <= now) {
+                ext_interrupt_fire(v, now);
+            }
+        }
+        helper.planned = ATOLL_FOREVER;
+        for (ext_visit *v = helper.head; v != NULL; v = v->timer_next) {
+            if (v->timer_at < helper.planned) {
+                helper.planned = v->timer_at;
+            }
+        }
+    }
+}
+
+/* Sleeps until `when` or the bell. */
+static void
+doze(int64_t when)
+{
+    struct pollfd fd = {.fd = helper.bell.read_fd, .events = POLLIN};
+    int wait = -1;
+    if (when != ATOLL_FOREVER) {
+        int64_t left = (when - atoll_now() + EXT_MS - 1) / EXT_MS;
+        wait = left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
+    }
+    if (poll(&fd, 1, wait) > 0) {
+        atoll_bell_silence(&helper.bell);
+    }
+}
+
+static void *
+help(void *Py_UNUSED(arg))
+{
+    for (;;) {
+        ext_helper_lock();
+        look_at_timers();
+        int64_t next = helper.planned;
+        bool quit = helper.quit;
+        ext_helper_unlock();
+        if (quit) {
+            return NULL;
+        }
+        int64_t look = ext_signals_look();
+        doze(look < next ? look : next);
+    }
+}
+
+int
+ext_helper_start(void)
+{
+    int err = 0;
+    if (ATOLL_LIKELY(atomic_load(&helper.running))) {
+        return 0;
+    }
+    ext_helper_lock();
+    if (!atomic_load(&helper.running)) {
+        if (!atomic_load(&helper.have_bell)
+            && atoll_bell_init(&helper.bell) != ATOLL_OK)
+        {
+            err = errno;
+        }
+        else {
+            atomic_store(&helper.have_bell, true);
+            sigset_t all;
+            sigset_t before;
+            (void)sigfillset(&all);
+            (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+            helper.quit = false;
+            err = pthread_create(&helper.thread, NULL, help, NULL);
+            (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+            atomic_store(&helper.running, err == 0);
+        }
+    }
+    ext_helper_unlock();
+    errno = err;
+    return err == 0 ? 0 : -1;
+}
+
+int
+ext_helper_need(void)
+{
+    if (ext_helper_start() < 0) {
+        (void)PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    return 0;
+}
+
+/* --- fork --------------------------------------------------------------------- */
+
+void
+ext_interrupt_before_fork(void)
+{
+    (void)pthread_mutex_lock(&fork_lock);
+    ext_helper_lock();
+    bool running = atomic_load(&helper.running);
+    helper.quit = true;
+    ext_helper_unlock();
+    if (running) {
+        ext_helper_ring();
+        (void)pthread_join(helper.thread, NULL);
+    }
+    ext_helper_lock();
+    atomic_store(&helper.running, false);
+}
+
+void
+ext_interrupt_parent_after_fork(void)
+{
+    bool needed = helper.head != NULL
+                  || atomic_load(&ext_attach_main_inside) >= 0;
+    ext_helper_unlock();
+    (void)pthread_mutex_unlock(&fork_lock);
+    if (needed) {
+        (void)ext_helper_start();
+    }
+}
+
+void
+ext_interrupt_after_fork(void)
+{
+    (void)pthread_mutex_init(&helper.lock, NULL);
+    (void)pthread_mutex_init(&fork_lock, NULL);
+    helper.head = NULL;
+    helper.planned = ATOLL_FOREVER;
+    if (atomic_exchange(&helper.have_bell, false)) {
+        atoll_bell_fini(&helper.bell);
+    }
+    atomic_store(&helper.running, false);
+    ext_signals_after_fork();
+}

@@ -1,0 +1,68 @@
+/* What the files of interruption share: interrupt.c marks and raises,
+ * interrupt_helper.c keeps the time, interrupt_signals.c carries signals to
+ * the main thread. */
+#ifndef ATOLL_EXT_INTERRUPT_IMPL_H
+#define ATOLL_EXT_INTERRUPT_IMPL_H
+
+#include "interrupt.h"
+
+#define EXT_MS 1000000LL
+
+/* --- interrupt_helper.c --------------------------------------------------------------- */
+
+/* Starts the helper thread if it does not run.  Any thread.
+ * Fails: -1, errno set; ext_helper_need: with an exception. */
+int
+ext_helper_start(void);
+int
+ext_helper_need(void);
+
+/* Wakes the helper.  Async-signal-safe. */
+void
+ext_helper_ring(void);
+
+/* Guards every visit's timer.  Taken before a record's lock. */
+void
+ext_helper_lock(void);
+void
+ext_helper_unlock(void);
+
+/* Calls ext_interrupt_fire for the visit at the time `at`; a visit has one
+ * timer, the last that was set.  Locks: the helper's. */
+void
+ext_helper_set_timer(ext_visit *visit, int64_t at);
+/* Takes the visit's timer back.  Locks: takes the helper's. */
+void
+ext_helper_clear_timer(ext_visit *visit);
+
+/* --- interrupt.c ------------------------------------------------------------ */
+
+/* The timer of a visit is due: its deadline, or it is looked after once more.
+ * Locks: the helper's. */
+void
+ext_interrupt_fire(ext_visit *visit, int64_t now);
+
+/* Raises what the call of visit was told by a mark, if there is one.
+ * Attached: to visit->interp.  -1: raised. */
+int
+ext_interrupt_take_mark(ext_visit *visit);
+
+/* --- interrupt_signals.c -------------------------------------------------------------- */
+
+/* The helper's share of the work: called whenever it is awake.  Returns when
+ * it is to be called again at the latest. */
+int64_t
+ext_signals_look(void);
+
+/* Runs the handlers of signals that came, on the main thread, wherever it is.
+ * Fails: -1 with an exception set in the interpreter at hand. */
+int
+ext_signals_run(void);
+
+/* The hooks in attach.h, and what is left of a parent after fork. */
+void
+ext_signals_open(void);
+void
+ext_signals_after_fork(void);
+
+#endif
