@@ -48,11 +48,6 @@ typedef struct interrupt_part {
     PyTypeObject *carrier; /* what SetAsyncExc is given */
 } interrupt_part;
 
-typedef struct request {
-    atoll_frame *error; /* borrowed; NULL: Interrupted */
-    bool timed_out;
-} request;
-
 atomic_bool ext_interrupt_exiting;
 
 static int
@@ -84,7 +79,7 @@ tell(atoll_interp *interp, ext_visit *visit)
 
 /* Locks: the helper's and interp's; visit is the running call. */
 static void
-mark(atoll_interp *interp, ext_visit *visit, const request *what)
+mark(atoll_interp *interp, ext_visit *visit, const ext_request *what)
 {
     if (what->error != NULL) {
         if (visit->error != NULL) {
@@ -101,14 +96,12 @@ mark(atoll_interp *interp, ext_visit *visit, const request *what)
     ext_helper_set_timer(visit, atoll_now() + visit->pause);
 }
 
-/* Marks the running call of interp, if it is `generation` (0: any), and the
- * calls that were made from inside it.  Returns whether there was one.
- * Locks: the helper's. */
-static bool
-interrupt_locked(atoll_interp *interp, uint64_t generation,
-                 const request *what)
+/* See interrupt_impl.h. */
+bool
+ext_interrupt_locked(atoll_interp *interp, uint64_t generation,
+                     const ext_request *what)
 {
-    static const request plain = {NULL, false};
+    static const ext_request plain = {NULL, false};
     bool found = false;
     atoll_interp_acquire(interp);
     for (;;) {
@@ -142,9 +135,9 @@ ext_interrupt_fire(ext_visit *visit, int64_t now)
 {
     atoll_interp *interp = visit->interp;
     if (visit->pause == 0) {
-        request what = {NULL, true};
+        ext_request what = {NULL, true};
         ext_helper_set_timer(visit, ATOLL_FOREVER); /* it may be sealed */
-        (void)interrupt_locked(interp, visit->generation, &what);
+        (void)ext_interrupt_locked(interp, visit->generation, &what);
         return;
     }
     atoll_mutex_lock(&interp->lock);
@@ -179,9 +172,9 @@ ext_interrupt_fire(ext_visit *visit, int64_t now)
 static void
 pass_on(ext_visit *above)
 {
-    static const request plain = {NULL, false};
+    static const ext_request plain = {NULL, false};
     ext_helper_lock();
-    (void)interrupt_locked(above->interp, above->generation, &plain);
+    (void)ext_interrupt_locked(above->interp, above->generation, &plain);
     ext_helper_unlock();
 }
 
@@ -412,6 +405,28 @@ ext_interrupt_seal(ext_visit *visit)
     return verdict;
 }
 
+ext_verdict
+ext_interrupt_judge(ext_visit *visit, PyObject *error)
+{
+    ext_verdict verdict = ext_interrupt_seal(visit);
+    PyObject *told = visit->told;
+    if (!verdict.interrupted || verdict.untold || told == NULL
+        || error == told)
+    {
+        return verdict;
+    }
+    PyObject *func = ext_state_python("atoll._errors", "stems_from");
+    PyObject *got = func == NULL ? NULL
+                                 : PyObject_CallFunctionObjArgs(func, error,
+                                                                told, NULL);
+    Py_XDECREF(func);
+    /* If that cannot be found out, it is. */
+    verdict.interrupted = got != Py_False;
+    PyErr_Clear();
+    Py_XDECREF(got);
+    return verdict;
+}
+
 /* The hook of attach.c: nothing of this call may be left. */
 static void
 end_visit(ext_visit *visit)
@@ -500,9 +515,9 @@ pack_error(ext_state *st, PyObject *exc)
 
 /* Fails: -1 with an exception. */
 static int
-prepare(ext_state *st, PyObject *exc, request *out)
+prepare(ext_state *st, PyObject *exc, ext_request *out)
 {
-    *out = (request){NULL, false};
+    *out = (ext_request){NULL, false};
     if (_PyEval_AddPendingCall == NULL) {
         PyErr_SetString(PyExc_NotImplementedError,
                         "this CPython does not let atoll interrupt");
@@ -519,7 +534,7 @@ prepare(ext_state *st, PyObject *exc, request *out)
 }
 
 static void
-drop_request(request *what)
+drop_request(ext_request *what)
 {
     if (what->error != NULL) {
         atoll_frame_release(what->error);
@@ -529,12 +544,12 @@ drop_request(request *what)
 PyObject *
 ext_interrupt_call(ext_state *st, atoll_interp *interp, PyObject *exc)
 {
-    request what;
+    ext_request what;
     if (prepare(st, exc, &what) < 0) {
         return NULL;
     }
     ext_helper_lock();
-    bool found = interrupt_locked(interp, 0, &what);
+    bool found = ext_interrupt_locked(interp, 0, &what);
     ext_helper_unlock();
     drop_request(&what);
     return PyBool_FromLong(found);
@@ -543,12 +558,12 @@ ext_interrupt_call(ext_state *st, atoll_interp *interp, PyObject *exc)
 int
 ext_interrupt_one(atoll_interp *interp, uint64_t generation)
 {
-    static const request plain = {NULL, false};
+    static const ext_request plain = {NULL, false};
     if (ext_helper_need() < 0) {
         return -1;
     }
     ext_helper_lock();
-    bool found = interrupt_locked(interp, generation, &plain);
+    bool found = ext_interrupt_locked(interp, generation, &plain);
     ext_helper_unlock();
     return found;
 }
@@ -609,7 +624,7 @@ ext_call_end(ext_call *call)
 int
 ext_call_interrupt(ext_state *st, ext_call *call, PyObject *exc)
 {
-    request what;
+    ext_request what;
     atoll_interp *interp = call->interp;
     if (prepare(st, exc, &what) < 0) {
         return -1;
@@ -630,135 +645,11 @@ ext_call_interrupt(ext_state *st, ext_call *call, PyObject *exc)
     }
     atoll_mutex_unlock(&interp->lock);
     if (generation != 0) {
-        found = interrupt_locked(interp, generation, &what);
+        found = ext_interrupt_locked(interp, generation, &what);
     }
     ext_helper_unlock();
     drop_request(&what);
     return found;
-}
-
-/* --- for close() ------------------------------------------------------------------ */
-
-/* Interrupts the threads that live in interp.  Attached: outside.
- * Fails: -1 with an exception. */
-static int
-interrupt_threads(ext_state *st, atoll_interp *interp)
-{
-    ext_visit visit;
-    if (ext_attach_enter(st, interp, 0, &visit) < 0) {
-        return -1;
-    }
-    /* SystemExit ends a thread without a word; the call that runs, on a kept
-     * state, has been interrupted already. */
-    PyThreadState *own = PyThreadState_Get();
-    PyObject *type = PyExc_SystemExit;
-    PyObject *idents = PyList_New(0);
-    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
-         t != NULL && idents != NULL; t = PyThreadState_Next(t))
-    {
-        bool skip = t == own || ext_attach_is_kept(interp, t);
-        PyObject *ident = skip ? NULL : PyLong_FromUnsignedLong(t->thread_id);
-        if (ident != NULL && PyList_Append(idents, ident) < 0) {
-            Py_CLEAR(idents);
-        }
-        Py_XDECREF(ident);
-    }
-    for (Py_ssize_t i = 0; idents && i < PyList_GET_SIZE(idents); i++) {
-        unsigned long ident
-            = PyLong_AsUnsignedLong(PyList_GET_ITEM(idents, i));
-        (void)PyThreadState_SetAsyncExc(ident, type);
-        ext_attach_interrupt_thread(ident);
-    }
-    Py_XDECREF(idents);
-    ext_attach_leave(&visit);
-    return 0;
-}
-
-/* Interrupts calls elsewhere that threads of interp have made. */
-static void
-interrupt_calls_from(atoll_interp *interp)
-{
-    static const request plain = {NULL, false};
-    atoll_interp **list = NULL;
-    size_t count = 0;
-    if (atoll_registry_list(&list, &count) != ATOLL_OK) {
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        uint64_t generation = 0;
-        ext_helper_lock();
-        atoll_mutex_lock(&list[i]->lock);
-        ext_visit *visit = list[i]->run;
-        if (visit != NULL && visit->outer_state->self == interp) {
-            generation = visit->generation;
-        }
-        atoll_mutex_unlock(&list[i]->lock);
-        if (generation != 0) {
-            (void)interrupt_locked(list[i], generation, &plain);
-        }
-        ext_helper_unlock();
-        atoll_interp_release(list[i]);
-    }
-    atoll_free(list);
-}
-
-/* Interrupts what runs now and waits for its end, in short sleeps so that
- * Ctrl-C gets through.  Fails: -1 with an exception. */
-static int
-interrupt_and_wait(ext_state *st, atoll_interp *interp, int64_t deadline)
-{
-    static const request plain = {NULL, false};
-    ext_helper_lock();
-    atoll_mutex_lock(&interp->lock);
-    uint64_t generation = interp->generation;
-    bool running = interp->running;
-    atoll_mutex_unlock(&interp->lock);
-    if (running) {
-        (void)interrupt_locked(interp, generation, &plain);
-    }
-    ext_helper_unlock();
-    atoll_status status = running ? ATOLL_E_TIMEOUT : ATOLL_OK;
-    while (status == ATOLL_E_TIMEOUT) {
-        int64_t soon = atoll_now() + 50 * EXT_MS;
-        soon = soon < deadline ? soon : deadline;
-        Py_BEGIN_ALLOW_THREADS
-        status = atoll_interp_wait_idle(interp, generation, soon);
-        Py_END_ALLOW_THREADS
-        if (status == ATOLL_E_TIMEOUT && ext_run_check(st) < 0) {
-            return -1;
-        }
-        if (atoll_now() >= deadline) {
-            break;
-        }
-    }
-    return 0;
-}
-
-int
-ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds)
-{
-    if (ext_helper_need() < 0) {
-        return -1;
-    }
-    int64_t deadline = seconds < 0 ? ATOLL_FOREVER
-                                   : atoll_deadline_after(seconds);
-    bool running;
-    do {
-        if (interrupt_and_wait(st, interp, deadline) < 0) {
-            return -1;
-        }
-        atoll_mutex_lock(&interp->lock);
-        running = interp->running;
-        atoll_mutex_unlock(&interp->lock);
-    } while (running && atoll_now() < deadline);
-    if (running) {
-        return 0; /* it may be stuck in C and keep the GIL: no visit */
-    }
-    interrupt_calls_from(interp);
-    if (interrupt_threads(st, interp) < 0) {
-        PyErr_Clear(); /* close() says what is wrong */
-    }
-    return 0;
 }
 
 /* --- the part ------------------------------------------------------------------------ */

@@ -76,6 +76,12 @@ ext_interrupt_seal(ext_visit *visit);
 void
 ext_interrupt_raise(ext_visit *visit);
 
+/* The same for a call that ends by raising `error`: `interrupted` only if that
+ * is what an interruption led to, and nothing that the code, having caught it,
+ * did of its own.  May run Python. */
+ext_verdict
+ext_interrupt_judge(ext_visit *visit, PyObject *error);
+
 /* The process is ending: threads that are stopped for that leave silently. */
 extern atomic_bool ext_interrupt_exiting;
 

@@ -8,7 +8,7 @@
 
 #define EXT_MS 1000000LL
 
-/* --- interrupt_helper.c --------------------------------------------------------------- */
+/* --- interrupt_helper.c ----------------------------------------------------- */
 
 /* Starts the helper thread if it does not run.  Any thread.
  * Fails: -1, errno set; ext_helper_need: with an exception. */
@@ -37,6 +37,18 @@ ext_helper_clear_timer(ext_visit *visit);
 
 /* --- interrupt.c ------------------------------------------------------------ */
 
+typedef struct ext_request {
+    atoll_frame *error; /* borrowed; NULL: Interrupted */
+    bool timed_out;
+} ext_request;
+
+/* Marks the running call of interp, if it is `generation` (0: any), and the
+ * calls that were made from inside it.  Returns whether there was one.
+ * Locks: the helper's. */
+bool
+ext_interrupt_locked(atoll_interp *interp, uint64_t generation,
+                     const ext_request *what);
+
 /* The timer of a visit is due: its deadline, or it is looked after once more.
  * Locks: the helper's. */
 void
@@ -47,7 +59,7 @@ ext_interrupt_fire(ext_visit *visit, int64_t now);
 int
 ext_interrupt_take_mark(ext_visit *visit);
 
-/* --- interrupt_signals.c -------------------------------------------------------------- */
+/* --- interrupt_signals.c ---------------------------------------------------- */
 
 /* The helper's share of the work: called whenever it is awake.  Returns when
  * it is to be called again at the latest. */

@@ -39,15 +39,12 @@ take_failure(ext_visit *visit, atoll_task *task, uint8_t outcome)
 {
     ext_state *st = visit->state;
     pool_part *part = ext_pool_part_of(st);
-    bool interrupted = false;
-    bool timed_out = false;
     PyObject *error = PyErr_GetRaisedException();
-    ext_interrupt_outcome(visit, error, &interrupted, &timed_out);
-    ext_interrupt_seal(visit);
+    ext_verdict verdict = ext_interrupt_judge(visit, error);
     task->failed = true;
-    task->outcome = timed_out     ? POOL_TIMED_OUT
-                    : interrupted ? POOL_INTERRUPTED
-                                  : outcome;
+    task->outcome = !verdict.interrupted ? outcome
+                    : verdict.timed_out  ? POOL_TIMED_OUT
+                                         : POOL_INTERRUPTED;
     if (part->snapshot == NULL) {
         part->snapshot = ext_state_python("atoll._errors", "snapshot");
     }
@@ -90,7 +87,15 @@ take_result(ext_visit *visit, atoll_task *task, PyObject *result)
             < 0)
         {
             take_failure(visit, task, POOL_UNSHARED);
+            Py_DECREF(result);
+            return;
         }
+    }
+    if (ATOLL_UNLIKELY(ext_interrupt_seal(visit).untold)) {
+        /* interrupt() has said that it stops this call. */
+        atoll_frame_reset(&task->frame);
+        ext_interrupt_raise(visit);
+        take_failure(visit, task, POOL_FAILED);
     }
     Py_DECREF(result);
 }

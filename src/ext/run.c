@@ -91,26 +91,6 @@ fini_outcome(outcome *out)
     Py_CLEAR(out->outer_error);
 }
 
-/* Is `error` what `told` led to, and not of the code's own?  If that cannot be
- * found out, it is. */
-static bool
-stems_from(PyObject *error, PyObject *told)
-{
-    if (told == NULL || error == told) {
-        return true;
-    }
-    PyObject *func = ext_state_python("atoll._errors", "stems_from");
-    PyObject *got = NULL;
-    if (func != NULL) {
-        got = PyObject_CallFunctionObjArgs(func, error, told, NULL);
-        Py_DECREF(func);
-    }
-    bool result = got != Py_False;
-    PyErr_Clear();
-    Py_XDECREF(got);
-    return result;
-}
-
 /* Attached: to the inner interpreter, with the exception set; cleared. */
 static void
 take_failure(ext_visit *visit, outcome *out, outcome_kind kind)
@@ -119,17 +99,15 @@ take_failure(ext_visit *visit, outcome *out, outcome_kind kind)
     PyObject *error = PyErr_GetRaisedException();
     out->kind = kind;
     atoll_frame_reset(&out->value);
-    ext_verdict verdict = ext_interrupt_seal(visit);
-    if (st == NULL || error == NULL) {
-        Py_XDECREF(error);
-        return;
-    }
-    if (ATOLL_UNLIKELY(verdict.interrupted)
-        && (verdict.untold || stems_from(error, visit->told)))
-    {
+    ext_verdict verdict = ext_interrupt_judge(visit, error);
+    if (verdict.interrupted) {
         out->kind = OUTCOME_FAILED;
         out->interrupted = true;
         out->timed_out = verdict.timed_out;
+    }
+    if (st == NULL || error == NULL) {
+        Py_XDECREF(error);
+        return;
     }
     PyObject *snapshot
         = load(&get_part(st)->snapshot, "atoll._errors", "snapshot");

@@ -1,0 +1,132 @@
+/* What close(interrupt=True) interrupts before it closes: the call that runs,
+ * calls elsewhere that threads of the interpreter have made, and the threads
+ * themselves.
+ *
+ * Locks: as interrupt.c.
+ */
+#include "interrupt_impl.h"
+
+#include "module.h"
+#include "run.h"
+
+/* Interrupts the threads that live in interp.  Attached: outside.
+ * Fails: -1 with an exception. */
+static int
+interrupt_threads(ext_state *st, atoll_interp *interp)
+{
+    ext_visit visit;
+    if (ext_attach_enter(st, interp, 0, &visit) < 0) {
+        return -1;
+    }
+    /* SystemExit ends a thread without a word; the call that runs, on a kept
+     * state, has been interrupted already. */
+    PyThreadState *own = PyThreadState_Get();
+    PyObject *type = PyExc_SystemExit;
+    PyObject *idents = PyList_New(0);
+    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
+         t != NULL && idents != NULL; t = PyThreadState_Next(t))
+    {
+        bool skip = t == own || ext_attach_is_kept(interp, t);
+        PyObject *ident = skip ? NULL : PyLong_FromUnsignedLong(t->thread_id);
+        if (ident != NULL && PyList_Append(idents, ident) < 0) {
+            Py_CLEAR(idents);
+        }
+        Py_XDECREF(ident);
+    }
+    for (Py_ssize_t i = 0; idents && i < PyList_GET_SIZE(idents); i++) {
+        unsigned long ident
+            = PyLong_AsUnsignedLong(PyList_GET_ITEM(idents, i));
+        (void)PyThreadState_SetAsyncExc(ident, type);
+        ext_attach_interrupt_thread(ident);
+    }
+    Py_XDECREF(idents);
+    ext_attach_leave(&visit);
+    return 0;
+}
+
+/* Interrupts calls elsewhere that threads of interp have made. */
+static void
+interrupt_calls_from(atoll_interp *interp)
+{
+    static const ext_request plain = {NULL, false};
+    atoll_interp **list = NULL;
+    size_t count = 0;
+    if (atoll_registry_list(&list, &count) != ATOLL_OK) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint64_t generation = 0;
+        ext_helper_lock();
+        atoll_mutex_lock(&list[i]->lock);
+        ext_visit *visit = list[i]->run;
+        if (visit != NULL && visit->outer_state->self == interp) {
+            generation = visit->generation;
+        }
+        atoll_mutex_unlock(&list[i]->lock);
+        if (generation != 0) {
+            (void)ext_interrupt_locked(list[i], generation, &plain);
+        }
+        ext_helper_unlock();
+        atoll_interp_release(list[i]);
+    }
+    atoll_free(list);
+}
+
+/* Interrupts what runs now and waits for its end, in short sleeps so that
+ * Ctrl-C gets through.  Fails: -1 with an exception. */
+static int
+interrupt_and_wait(ext_state *st, atoll_interp *interp, int64_t deadline)
+{
+    static const ext_request plain = {NULL, false};
+    ext_helper_lock();
+    atoll_mutex_lock(&interp->lock);
+    uint64_t generation = interp->generation;
+    bool running = interp->running;
+    atoll_mutex_unlock(&interp->lock);
+    if (running) {
+        (void)ext_interrupt_locked(interp, generation, &plain);
+    }
+    ext_helper_unlock();
+    atoll_status status = running ? ATOLL_E_TIMEOUT : ATOLL_OK;
+    while (status == ATOLL_E_TIMEOUT) {
+        int64_t soon = atoll_now() + 50 * EXT_MS;
+        soon = soon < deadline ? soon : deadline;
+        Py_BEGIN_ALLOW_THREADS
+        status = atoll_interp_wait_idle(interp, generation, soon);
+        Py_END_ALLOW_THREADS
+        if (status == ATOLL_E_TIMEOUT && ext_run_check(st) < 0) {
+            return -1;
+        }
+        if (atoll_now() >= deadline) {
+            break;
+        }
+    }
+    return 0;
+}
+
+int
+ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds)
+{
+    if (ext_helper_need() < 0) {
+        return -1;
+    }
+    int64_t deadline = seconds < 0 ? ATOLL_FOREVER
+                                   : atoll_deadline_after(seconds);
+    bool running;
+    do {
+        if (interrupt_and_wait(st, interp, deadline) < 0) {
+            return -1;
+        }
+        atoll_mutex_lock(&interp->lock);
+        running = interp->running;
+        atoll_mutex_unlock(&interp->lock);
+    } while (running && atoll_now() < deadline);
+    if (running) {
+        return 0; /* it may be stuck in C and keep the GIL: no visit */
+    }
+    interrupt_calls_from(interp);
+    if (interrupt_threads(st, interp) < 0) {
+        PyErr_Clear(); /* close() says what is wrong */
+    }
+    return 0;
+}
