@@ -547,6 +547,8 @@ class _Feed:
                 self.key = None
 
     def start(self) -> None:
+        if self.state.collector is None:
+            self.state.start_collector()  # it starts workers for divided chunks
         if self.buffersize is not None:
             self.fill()
             return

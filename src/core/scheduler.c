@@ -241,6 +241,7 @@ sched_take_from_worker(atoll_scheduler *sched, atoll_worker *worker)
     worker->task->worker = NULL;
     worker->task = NULL;
     sched->running--;
+    sched->busy -= !worker->fresh;
 }
 
 void
@@ -298,6 +299,7 @@ sched_assign(atoll_scheduler *sched, atoll_worker *worker, atoll_task *task,
     task->worker = worker;
     worker->task = task;
     sched->running++;
+    sched->busy += !worker->fresh;
     if (ATOLL_UNLIKELY(task->timeout >= 0)) {
         int64_t now = atoll_now();
         int64_t most = ATOLL_FOREVER - sched->grace - now;
@@ -313,8 +315,11 @@ sched_assign(atoll_scheduler *sched, atoll_worker *worker, atoll_task *task,
 bool
 sched_promise_worker(atoll_scheduler *sched)
 {
+    /* Those that run nothing and are not in line are about to ask. */
+    size_t coming = sched->counted - sched->idlers;
+    coming = coming > sched->busy ? coming - sched->busy : 0;
     if (sched->broken || sched->dead || sched->counted >= sched->max_workers
-        || sched->queue.count <= sched->starting)
+        || sched->queue.count <= coming)
     {
         return false;
     }
@@ -440,22 +445,26 @@ atoll_scheduler_cancel(atoll_scheduler *sched, atoll_task *task)
     return dropped;
 }
 
-/* Locks: sched. */
-static void
-forget(atoll_scheduler *sched, atoll_task *task, sched_aftermath *after)
-{
-    for (atoll_task *t = task; t != NULL; t = t->rest) {
-        t->unwanted = true;
-        (void)drop_waiting(sched, t, after);
-    }
-}
-
 void
 atoll_scheduler_forget(atoll_scheduler *sched, atoll_task *task)
 {
+    atoll_mutex_lock(&sched->lock);
+    for (atoll_task *t = task; t != NULL; t = t->rest) {
+        t->unwanted = true;
+    }
+    atoll_mutex_unlock(&sched->lock);
+}
+
+void
+atoll_scheduler_drop(atoll_scheduler *sched, atoll_task *task)
+{
     sched_aftermath after = {0};
     atoll_mutex_lock(&sched->lock);
-    forget(sched, task, &after);
+    for (atoll_task *t = task; t != NULL && !sched->dead; t = t->rest) {
+        t->unwanted = true;
+        atomic_store(&t->dropped, 1);
+        (void)drop_waiting(sched, t, &after);
+    }
     sched_unlock(sched, &after);
 }
 
@@ -598,7 +607,8 @@ atoll_scheduler_after_fork(void)
         s->dead = true;
         s->shutdown = true;
         s->workers = NULL;
-        s->counted = s->starting = s->present = s->running = s->idlers = 0;
+        s->counted = s->starting = s->present = s->idlers = 0;
+        s->running = s->busy = 0;
         memset(&s->idle, 0, sizeof(s->idle));
         memset(&s->room, 0, sizeof(s->room));
         memset(&s->collector, 0, sizeof(s->collector));

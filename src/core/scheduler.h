@@ -58,6 +58,7 @@ typedef struct atoll_task {
     int64_t timeout; /* nanoseconds it may run; -1: as long as it likes */
     _Atomic uint64_t generation; /* of the call that runs it; 0: not yet */
     _Atomic uint32_t interrupted; /* somebody wants it to stop */
+    _Atomic uint32_t dropped;     /* nobody wants the rest of it */
     struct atoll_worker *worker;  /* that runs it [lock] */
     atoll_line line;              /* who waits for it [lock] */
     atoll_task_state state;       /* [lock] */
@@ -148,10 +149,14 @@ atoll_scheduler_wants_worker(atoll_scheduler *sched);
 /* Drops a task that waits: true.  False: it runs, or is over. */
 bool
 atoll_scheduler_cancel(atoll_scheduler *sched, atoll_task *task);
-/* The handle is gone, nobody will ask: what waits is dropped, what runs is
- * not kept.  Quiet tasks only. */
+/* Nobody will ask for the outcome of a quiet task: it runs, but is not
+ * kept. */
 void
 atoll_scheduler_forget(atoll_scheduler *sched, atoll_task *task);
+/* The same, and nobody wants it to run: what waits of it is dropped, a chunk
+ * that runs ends with the item at hand (task->dropped). */
+void
+atoll_scheduler_drop(atoll_scheduler *sched, atoll_task *task);
 bool
 atoll_scheduler_is_running(atoll_scheduler *sched, atoll_task *task);
 bool

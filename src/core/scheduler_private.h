@@ -41,6 +41,7 @@ struct atoll_scheduler {
     size_t starting;
     size_t present;
     size_t running;
+    size_t busy; /* of these, not initializers */
     atoll_line idle;
     size_t idlers;
     atoll_line room; /* submitters */

@@ -182,9 +182,7 @@ atoll_worker_split(atoll_scheduler *sched, atoll_worker *worker,
             node->worker->given = t;
             atoll_waiter_grant(&node->waiter, ATOLL_OK, &after.wakes);
         }
-        if (sched->queue.count > sched->starting
-            && sched->counted < sched->max_workers)
-        {
+        if (sched->queue.count > 0 && sched->counted < sched->max_workers) {
             sched->look = true;
             sched_poke_collector(sched, &after);
         }

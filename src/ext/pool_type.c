@@ -272,10 +272,14 @@ static PyObject *
 Task_cancel(PyObject *op, PyObject *Py_UNUSED(args))
 {
     TaskObject *self = (TaskObject *)op;
+    if (self->task->quiet) {
+        atoll_scheduler_drop(self->pool->sched, self->task);
+        Py_RETURN_TRUE;
+    }
     if (!atoll_scheduler_cancel(self->pool->sched, self->task)) {
         Py_RETURN_FALSE;
     }
-    if (!self->task->quiet && drop_future(self->pool, self->task) < 0) {
+    if (drop_future(self->pool, self->task) < 0) {
         return NULL;
     }
     Py_RETURN_TRUE;
@@ -648,13 +652,16 @@ Pool_work(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     atoll_scheduler *sched = self->sched;
     atoll_scheduler_acquire(sched);
     int reason = ext_pool_work(st, sched, &self->plan, interp, &message);
+    if (reason == POOL_LEFT_BROKEN) {
+        if (self->broken == NULL) {
+            self->broken = PyUnicode_FromFormat(
+                "the initializer failed: %s", message ? message : "?");
+            PyErr_Clear();
+        }
+        atoll_scheduler_break(sched);
+    }
     atoll_scheduler_release(sched);
     atoll_interp_release(interp);
-    if (reason == POOL_LEFT_BROKEN && self->broken == NULL) {
-        self->broken = PyUnicode_FromFormat(
-            "the initializer failed: %s", message ? message : "?");
-        PyErr_Clear();
-    }
     atoll_free(message);
     return reason < 0 ? NULL : PyLong_FromLong(reason);
 }

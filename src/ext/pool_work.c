@@ -229,7 +229,9 @@ call_items(worker_run *run, atoll_task *task, PyObject *func, PyObject *items,
     PyObject *results = PyList_New(0);
     size_t i = task->start;
     *out_failed = results == NULL;
-    while (!*out_failed && i < task->stop) {
+    while (!*out_failed && i < task->stop
+           && !atomic_load_explicit(&task->dropped, memory_order_relaxed))
+    {
         PyObject *result
             = call_item(func, PyList_GET_ITEM(items, (Py_ssize_t)i),
                         task->kind == POOL_STAR);
@@ -441,9 +443,6 @@ ext_pool_work(ext_state *st, atoll_scheduler *sched, const worker_plan *plan,
         atoll_worker_enter(sched, &run.worker, interp);
         reason = initialize(&run, out_message) ? work_inside(&run)
                                                : POOL_LEFT_BROKEN;
-        if (reason == POOL_LEFT_BROKEN) {
-            atoll_scheduler_break(sched);
-        }
         ext_attach_leave(&run.visit);
     }
     atoll_worker_leave(sched, &run.worker, reason == POOL_LEFT_FULL);

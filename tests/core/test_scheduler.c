@@ -222,7 +222,7 @@ submit_one(actor *self)
     atoll_wait wait = {&self->parker, ATOLL_FOREVER, 0};
     atomic_store(&self->step, 1);
     self->status = atoll_scheduler_submit(sched, task, &wait, &start);
-    atoll_scheduler_forget(sched, task);
+    atoll_scheduler_drop(sched, task);
     atoll_task_release(task);
 }
 
@@ -381,7 +381,8 @@ test_split(void)
     CHECK(atoll_worker_next(sched, &worker, given, NULL, &given) == ATOLL_OK);
     CHECK(given == first);
     /* Nobody wants the chunk any more: what waits of it goes. */
-    atoll_scheduler_forget(sched, chunk);
+    atoll_scheduler_drop(sched, chunk);
+    CHECK(atomic_load(&given->dropped));
     CHECK(!atoll_worker_split(sched, &worker, given, NULL));
     CHECK(atoll_worker_next(sched, &worker, given, NULL, &given) == ATOLL_OK);
     CHECK(given == behind);
