@@ -28,9 +28,9 @@ def interp() -> Iterator[atoll.Interpreter]:
 
 @pytest.fixture
 def no_leak() -> Iterator[None]:
-    """There are as many queues in the process after the test as before."""
+    """There are no more queues in the process after the test than before."""
     gc.collect()
     before = _core._live_queues()
     yield
     gc.collect()
-    assert _core._live_queues() == before
+    assert _core._live_queues() <= before
