@@ -163,11 +163,25 @@ def _type_names(kind: type) -> tuple[str, str, str]:
     return kind.__name__, kind.__qualname__, kind.__module__
 
 
+#: Characters of text that travel with one failure.  Without a bound, failures
+#: of calls within calls would double their text at each level.
+_MAX_TEXT = 16384
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= _MAX_TEXT:
+        return text
+    half = _MAX_TEXT // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+
+
 def snapshot(error: BaseException) -> tuple[Any, ...]:
     """What crosses of an exception in any case: plain text."""
     kind = type(error)
+    # What failed further in is told by its own text, once.
+    nested = isinstance(error, ExecutionFailed)
     try:
-        msg = str(error)
+        msg = _bounded(str(error.args[0]) if nested else str(error))
     except Exception:
         msg = "<exception str() failed>"
     formatted = f"{kind.__name__}: {msg}"
@@ -175,7 +189,8 @@ def snapshot(error: BaseException) -> tuple[Any, ...]:
         from traceback import TracebackException
 
         # The text ends without a newline, as the standard module's does.
-        display = "".join(TracebackException.from_exception(error).format()).rstrip("\n")
+        lines = TracebackException.from_exception(error).format(chain=not nested)
+        display = _bounded("".join(lines).rstrip("\n"))
     except Exception:
         display = formatted
     return _type_names(kind), msg, formatted, display
