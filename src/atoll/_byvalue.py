@@ -803,8 +803,8 @@ def _singleton(obj: Any) -> str | None:
 
 def _has_plain_reduce(kind: type) -> bool:
     return (
-        kind.__reduce_ex__ is object.__reduce_ex__
-        and kind.__reduce__ is object.__reduce__
+        kind.__reduce_ex__ is object.__reduce_ex__  # type: ignore[comparison-overlap]
+        and kind.__reduce__ is object.__reduce__  # type: ignore[comparison-overlap]
         and kind not in sys.modules["copyreg"].dispatch_table
     )
 
@@ -830,9 +830,9 @@ def _reduce_instance(obj: Any) -> Any:
     kind = type(obj)
     if not kind.__flags__ & _HEAPTYPE or not _has_plain_reduce(kind):
         return NotImplemented
-    name = _singleton(obj)
-    if name is not None:
-        return name
+    singleton = _singleton(obj)
+    if singleton is not None:
+        return singleton
     identity = _rebuild.identity_of(obj)
     if identity is None:
         return NotImplemented
@@ -863,7 +863,8 @@ def _reduce_new_type(obj: Any) -> Any:
     name = find(obj)
     if name is not None:
         return name
-    args = (_number_of(obj), type(obj), (obj.__qualname__, obj.__supertype__), {}, _module_name(obj.__module__))
+    names: dict[str, Any] = {}
+    args = (_number_of(obj), type(obj), (obj.__qualname__, obj.__supertype__), names, _module_name(obj.__module__))
     return _rebuild.make_typing, args
 
 

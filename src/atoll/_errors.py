@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 try:
-    from _interpreters import (  # type: ignore[import-not-found]
+    from _interpreters import (
         InterpreterError,
         InterpreterNotFoundError,
     )

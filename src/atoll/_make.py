@@ -131,7 +131,7 @@ def describe_threads(idents: list[int], joined: bool) -> str:
 
     joined: it has joined already, so all of them count.
     """
-    threading = sys.modules.get("threading")
+    threading: Any = sys.modules.get("threading")
     names = []
     for ident in idents:
         thread = None if threading is None else threading._active.get(ident)

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-    from ._core import Queue, QueueItem
+    from ._core import Queue, _QueueItem
 
 __all__ = ["UNBOUND", "UNBOUND_ERROR", "UNBOUND_REMOVE", "QueueItemError"]
 
@@ -22,6 +22,7 @@ class _Unbound:
 
     __slots__ = ("_name",)
     __module__ = "atoll"
+    _name: str
 
     def __new__(cls) -> NoReturn:
         raise TypeError("use atoll.UNBOUND, UNBOUND_ERROR or UNBOUND_REMOVE")
@@ -34,7 +35,7 @@ class _Unbound:
 
 
 def _unbound(name: str) -> Any:
-    marker = object.__new__(_Unbound)
+    marker: Any = object.__new__(_Unbound)  # type: ignore[arg-type, unused-ignore]
     marker._name = name
     return marker
 
@@ -62,9 +63,9 @@ class QueueItemError(QueueError):
     __module__ = "atoll"
 
     queue: Queue[Any] | None
-    _item: QueueItem | None
+    _item: _QueueItem | None
 
-    def __init__(self, message: str, queue: Queue[Any] | None = None, item: QueueItem | None = None) -> None:
+    def __init__(self, message: str, queue: Queue[Any] | None = None, item: _QueueItem | None = None) -> None:
         super().__init__(message)
         self.queue = queue
         self._item = item
@@ -85,7 +86,7 @@ class QueueItemError(QueueError):
         """
         self._kept().forward(queue, timeout)
 
-    def _kept(self) -> QueueItem:
+    def _kept(self) -> _QueueItem:
         if self._item is None:
             raise QueueError("the item is not here")
         return self._item

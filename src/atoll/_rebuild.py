@@ -96,9 +96,10 @@ _objects: dict[int, Identity] = {}  # by number
 
 
 def _forget(dead: Any) -> None:
-    identity = _identities.get(dead.key)
+    key = dead.key
+    identity = _identities.get(key)
     if identity is not None and identity.ref is dead:
-        _remove(dead.key, identity)
+        _remove(key, identity)
 
 
 def _remove(key: int, identity: Identity) -> None:
@@ -362,9 +363,9 @@ def make_function(
     `place` is the name of a module to import, or a hidden namespace.
     """
     decoding = _current()
-    function = decoding.find(number, fresh)
+    function: Any = decoding.find(number, fresh)
     if function is None:
-        namespace = vars(_import(place)) if type(place) is str else _hidden_space(*place).namespace
+        namespace = vars(_import(place)) if isinstance(place, str) else _hidden_space(*place).namespace
         closure = tuple([decoding.cell(cell) for cell in cells])
         function = FunctionType(code, namespace, name, None, closure or None)
         function.__qualname__ = qualname
@@ -518,6 +519,7 @@ _MARK = "__atoll_making__"
 
 def _skeleton(meta: type, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
     catcher = namespace[_MARK] = _Catcher()
+    made: Any
     try:
         made = type.__new__(meta, name, bases, namespace)
     except _Halt:
@@ -527,9 +529,10 @@ def _skeleton(meta: type, name: str, bases: tuple[type, ...], namespace: dict[st
             raise
         # A metaclass written in C (ctypes) makes its classes itself.
         del namespace[_MARK]
-        return meta.__new__(meta, name, bases, namespace)  # type: ignore[no-any-return]
+        made = meta.__new__(meta, name, bases, namespace)
+        return made  # type: ignore[no-any-return]
     type.__delattr__(made, _MARK)
-    return made
+    return made  # type: ignore[no-any-return]
 
 
 def _is_plain(meta: type) -> bool:
@@ -557,7 +560,7 @@ def make_class(
     if cls is None:
         cls = decoding.add(_skeleton(meta, name, bases, early), number)
         native = native_base(cls)
-        decoding.members[id(cls)] = [native.__new__(cls, *args) for args in members]  # type: ignore[call-overload]
+        decoding.members[id(cls)] = [native.__new__(cls, *args) for args in members]
     return cls
 
 
@@ -570,7 +573,7 @@ def set_class(cls: Any, state: dict[str, Any]) -> None:
         member.__dict__.update(attributes)
     put: Callable[[Any, str, Any], None] = type.__setattr__
     if not _is_plain(type(cls)):
-        put = type(cls).__setattr__
+        put = type(cls).__setattr__  # type: ignore[assignment]
     for name, value in state["attributes"].items():
         put(cls, name, value)
     if "registered" in state:

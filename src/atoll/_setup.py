@@ -35,7 +35,7 @@ def apply(rest: "dict[str, Any]") -> None:
 
     filters = _rebuild_filters(rest["filters"])
     if filters != _warnings.filters:
-        _warnings.filters[:] = filters  # type: ignore[attr-defined]
+        _warnings.filters[:] = filters
         _filters_mutated()
     creator = rest.get("creator")
     if creator is not None:

@@ -4,7 +4,7 @@
 
 PyDoc_STRVAR(
     Interpreter_doc,
-    "Interpreter(id)\n--\n\n"
+    "Interpreter(id, /)\n--\n\n"
     "A handle to the interpreter with that id.\n\n"
     "There is one handle per id in each interpreter; it is hashable, can be\n"
     "pickled and sent, and can be used in a with statement.  The last\n"

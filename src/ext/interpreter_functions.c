@@ -145,7 +145,7 @@ PyMethodDef ext_interpreter_functions[] = {
     {"_create", core_create, METH_VARARGS,
      PyDoc_STR("_create(config, setup, spare)\n--\n\nSee atoll.create.")},
     {"_warm", core_warm, METH_O,
-     PyDoc_STR("_warm(interp)\n--\n\nLoad atoll in it.")},
+     PyDoc_STR("_warm(interp, /)\n--\n\nLoad atoll in it.")},
     {"_give_out", core_give_out, METH_VARARGS,
      PyDoc_STR("_give_out(interp, setup)\n--\n\nUse a spare.")},
     {"get_current", core_get_current, METH_NOARGS, get_current_doc},

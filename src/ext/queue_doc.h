@@ -6,7 +6,7 @@
 
 PyDoc_STRVAR(
     Queue_doc,
-    "Queue(id)\n--\n\n"
+    "Queue(id, /)\n--\n\n"
     "The queue with that id; create_queue() makes one.\n\n"
     "A queue is shared by the whole process: first in, first out, between\n"
     "all interpreters and threads.  Who waits sleeps, and is woken at once,\n"
