@@ -49,7 +49,7 @@ _CHUNK_MOST = 8192
 _PENDING = "PENDING"
 
 
-class Future(_BaseFuture):
+class Future(_BaseFuture):  # type: ignore[type-arg]
     """The Future of a task in a pool; concurrent.futures' own, and interrupt()."""
 
     _task: Any = None
@@ -66,7 +66,7 @@ class Future(_BaseFuture):
 
     def _fetch(self, timeout: float | None) -> float | None:
         """Wait for the outcome here, past the collector; what is left of the timeout."""
-        if self._done_callbacks:
+        if self._done_callbacks:  # type: ignore[attr-defined]
             return timeout  # they are the collector's to run
         start = 0.0 if timeout is None else time.monotonic()
         got = self._task.wait(timeout)
@@ -417,7 +417,7 @@ class InterpreterPoolExecutor(Executor):
 
     # -- many
 
-    def map(  # type: ignore[override]
+    def map(
         self,
         fn: Callable[..., Any],
         *iterables: Iterable[Any],
@@ -480,7 +480,7 @@ class InterpreterPoolExecutor(Executor):
 
     def stats(self) -> dict[str, int]:
         """Numbers: workers, idle, queued, running, done, failed, restarts."""
-        return self._core.stats()  # type: ignore[no-any-return]
+        return self._core.stats()
 
 
 def _rebuild(
