@@ -319,8 +319,10 @@ def test_messages_name_the_place() -> None:
             message = _place(value)
             ending = ": <class '_thread.lock'>" if "lock" in place else shown
             assert message.startswith(place) and message.endswith(ending), message
-        with pytest.raises(NotShareableError, match=r"^args\[1\]\['a'\]: <class '_io.TextIOWrapper'>$"):
-            _core._roundtrip_args(1, {"a": bad})
+        with pytest.raises(NotShareableError, match=r"^args\[0\]\['a'\]: <class '_io.TextIOWrapper'>$"):
+            _core._roundtrip_args(len, {"a": bad})
+        with pytest.raises(NotShareableError, match=r"^callable\[0\]: <class '_io.TextIOWrapper'>$"):
+            _core._roundtrip_args([bad])
         with pytest.raises(NotShareableError, match=r"^kwargs\['named'\]\[0\]: "):
             _core._roundtrip_args(1, other=2, named=[bad])
     finally:
