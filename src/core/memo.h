@@ -5,6 +5,8 @@
  * So the encoder of many small values pays neither for clearing nor for
  * allocating.  A table that one large value has made big is given back.
  *
+ * Numbers count from 0; the addresses stand in their order in `keys`, too.
+ *
  * Owns: its table; the addresses are not followed.
  * Locks: none; one thread at a time.
  */
@@ -21,6 +23,7 @@ typedef struct atoll_memo_entry {
 
 typedef struct atoll_memo {
     atoll_memo_entry *entries; /* NULL: nothing allocated yet */
+    const void **keys;         /* `used` of them, by number */
     size_t mask;
     size_t used;
     uint32_t generation;
@@ -65,11 +68,11 @@ atoll_memo_find(const atoll_memo *memo, const void *key, uint32_t *out_value)
 atoll_status
 atoll_memo_grow(atoll_memo *memo);
 
-/* The number of key if it has one (ATOLL_OK, *out_found); else it gets
- * `value`.  Fails: ATOLL_E_NOMEM. */
+/* The number of key if it has one (*out_found); else it gets the next one.
+ * Fails: ATOLL_E_NOMEM. */
 static inline atoll_status
-atoll_memo_add(atoll_memo *memo, const void *key, uint32_t value,
-               bool *out_found, uint32_t *out_value)
+atoll_memo_add(atoll_memo *memo, const void *key, bool *out_found,
+               uint32_t *out_value)
 {
     if (ATOLL_UNLIKELY(memo->entries == NULL
                        || memo->used * 2 > memo->mask)) {
@@ -83,8 +86,8 @@ atoll_memo_add(atoll_memo *memo, const void *key, uint32_t value,
         if (entry->generation != memo->generation) {
             entry->key = key;
             entry->generation = memo->generation;
-            entry->value = value;
-            memo->used++;
+            entry->value = (uint32_t)memo->used;
+            memo->keys[memo->used++] = key;
             *out_found = false;
             return ATOLL_OK;
         }

@@ -68,6 +68,7 @@ typedef enum atoll_tag {
     ATOLL_TAG_REDUCE, /* V callable, V args; then parts (atoll_part) */
     ATOLL_TAG_NEWOBJ, /* V class, V args for __new__; then parts */
     ATOLL_TAG_NEWOBJ_EX, /* V class, V args, V kwargs; then parts */
+    ATOLL_TAG_INSTANCE, /* V class; n, n pairs of V: its attributes */
     ATOLL_TAG_EXCEPTION, /* group size + 1 or 0, V class, [V message]; then
                             REPLACED or 0 as a part; then [V members of the
                             group] and the V of transfer_impl.h */

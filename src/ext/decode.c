@@ -463,6 +463,8 @@ fill(decoder *d, dec_frame *f, PyObject *value)
     case DEC_SET:
     case DEC_FROZENSET:
         return fill_set(d, f, value);
+    case DEC_INSTANCE:
+        return dec_fill_instance(d, f, value);
     case DEC_OBJECT:
         return dec_fill_object(d, f, value);
     case DEC_EXCEPTION:

@@ -514,6 +514,116 @@ dec_fill_object(decoder *d, dec_frame *f, PyObject *value)
     }
 }
 
+/* ---- nothing but a class and attributes ---- */
+
+static int
+end_instance(decoder *d, dec_frame *f)
+{
+    PyObject *made = Py_NewRef(d->memo[f->memo]);
+    PyObject *state = f->obj;
+    f->obj = made;
+    int result = 0;
+    if (f->phase == 0 && f->size > 0) {
+        /* It is plain where it came from only. */
+        result = d->exposed > 0 ? dec_defer_state(d, made, NULL, state)
+                                : dec_set_state(d, made, NULL, state);
+    }
+    Py_DECREF(state);
+    return result < 0 ? DEC_FAILED : DEC_DONE;
+}
+
+int
+dec_fill_instance(decoder *d, dec_frame *f, PyObject *value)
+{
+    for (;;) {
+        if (value == NULL) {
+            if (f->key == NULL && f->index == f->size) {
+                return end_instance(d, f);
+            }
+            int result = dec_leaf(d, &value);
+            if (result != DEC_DONE) {
+                return result;
+            }
+        }
+        if (f->key == NULL) {
+            f->key = value;
+            value = NULL;
+            if (PyUnicode_CheckExact(f->key)
+                && !PyUnicode_CHECK_INTERNED(f->key)) {
+                PyUnicode_InternInPlace(&f->key);
+            }
+            continue;
+        }
+        PyObject *key = f->key;
+        f->key = NULL;
+        f->index++;
+        int status = PyDict_SetItem(f->obj, key, value);
+        Py_DECREF(key);
+        Py_DECREF(value);
+        value = NULL;
+        if (status < 0) {
+            return DEC_FAILED;
+        }
+        if (PyDict_GET_SIZE(f->obj) != f->index) {
+            dec_forget_ints(d);
+        }
+    }
+}
+
+/* The class of an instance, which is no value that would need a frame. */
+static int
+get_class(decoder *d, PyObject **out)
+{
+    int result = dec_leaf(d, out);
+    unsigned tag;
+    if (result == DEC_OPEN) {
+        if (!atoll_get_u8(&d->r, &tag)) {
+            return dec_corrupt(d);
+        }
+        result = tag == ATOLL_TAG_DEF      ? open_definition(d, out)
+                 : tag == ATOLL_TAG_GLOBAL ? open_global(d, out)
+                                           : dec_corrupt(d);
+    }
+    return result;
+}
+
+static int
+open_instance(decoder *d, PyObject **out)
+{
+    size_t size;
+    dec_frame f = {.kind = DEC_OBJECT, .size = ATOLL_TAG_NEWOBJ};
+    if (get_class(d, &f.obj) != DEC_DONE) {
+        return DEC_FAILED;
+    }
+    PyTypeObject *type = (PyTypeObject *)f.obj;
+    bool plain = PyType_Check(f.obj) && ext_is_plain(d->part, type);
+    f.key = PyTuple_New(0);
+    PyObject *made = f.key == NULL ? NULL : call(d, &f, NULL);
+    Py_DECREF(f.obj);
+    Py_CLEAR(f.key);
+    if (made == NULL) {
+        return DEC_FAILED;
+    }
+    plain = plain && Py_TYPE(made) == type;
+    f.kind = DEC_INSTANCE;
+    f.memo = d->n_memo;
+    f.phase = plain;
+    int result = dec_memo(d, made);
+    f.obj = result < 0 ? NULL
+            : plain    ? PyObject_GenericGetDict(made, NULL)
+                       : PyDict_New();
+    Py_DECREF(made); /* the memo has it */
+    if (f.obj == NULL) {
+        return DEC_FAILED;
+    }
+    if (!atoll_get_count(&d->r, 2, &size)) {
+        Py_DECREF(f.obj);
+        return dec_corrupt(d);
+    }
+    f.size = (Py_ssize_t)size;
+    return dec_run(d, &f, out);
+}
+
 int
 dec_open_other(decoder *d, unsigned tag, PyObject **out)
 {
@@ -533,6 +643,8 @@ dec_open_other(decoder *d, unsigned tag, PyObject **out)
     case ATOLL_TAG_NEWOBJ:
     case ATOLL_TAG_NEWOBJ_EX:
         return dec_run(d, &f, out);
+    case ATOLL_TAG_INSTANCE:
+        return open_instance(d, out);
     case ATOLL_TAG_EXCEPTION:
         return dec_open_exception(d, out);
     default:

@@ -100,13 +100,8 @@ leave_memo(encoder *e)
     if (e->memo == NULL) {
         return;
     }
-    if (e->impure && e->memo->used > 0) {
-        for (size_t i = 0; i <= e->memo->mask; i++) {
-            atoll_memo_entry *entry = &e->memo->entries[i];
-            if (entry->generation == e->memo->generation) {
-                Py_DECREF((PyObject *)entry->key);
-            }
-        }
+    for (size_t i = 0; e->impure && i < e->memo->used; i++) {
+        Py_DECREF((PyObject *)e->memo->keys[i]);
     }
     if (e->memo == &e->own_memo) {
         atoll_memo_fini(&e->own_memo);
@@ -123,13 +118,8 @@ enc_become_impure(encoder *e)
     if (e->impure) {
         return;
     }
-    if (e->memo != NULL && e->memo->used > 0) {
-        for (size_t i = 0; i <= e->memo->mask; i++) {
-            atoll_memo_entry *entry = &e->memo->entries[i];
-            if (entry->generation == e->memo->generation) {
-                Py_INCREF((PyObject *)entry->key);
-            }
-        }
+    for (size_t i = 0; e->memo != NULL && i < e->memo->used; i++) {
+        Py_INCREF((PyObject *)e->memo->keys[i]);
     }
     e->impure = true;
 }
@@ -146,25 +136,35 @@ enc_put_ref(encoder *e, uint32_t number)
 }
 
 int
+enc_find(encoder *e, PyObject *obj)
+{
+    uint32_t value;
+    if (e->memo == NULL || !atoll_memo_find(e->memo, obj, &value)) {
+        return 0;
+    }
+    return enc_put_ref(e, e->memo_base + value) < 0 ? -1 : 1;
+}
+
+int
 enc_memo_late(encoder *e, PyObject *obj, uint32_t *out_number)
 {
     if (e->memo == NULL) {
         take_memo(e);
     }
     bool found;
-    if (e->next_memo == UINT32_MAX
-        || atoll_memo_add(e->memo, obj, e->next_memo, &found, out_number)
-               != ATOLL_OK) {
+    uint32_t value;
+    if (e->memo->used >= UINT32_MAX / 2
+        || atoll_memo_add(e->memo, obj, &found, &value) != ATOLL_OK) {
         PyErr_NoMemory();
         return -1;
     }
     if (found) {
+        *out_number = e->memo_base + value;
         return 1;
     }
     if (e->impure) {
         Py_INCREF(obj);
     }
-    e->next_memo++;
     return 0;
 }
 
@@ -432,6 +432,7 @@ step(encoder *e, enc_frame *f)
     case ENC_TUPLE:
         return step_items(e, f, ((PyTupleObject *)f->obj)->ob_item);
     case ENC_DICT:
+    case ENC_ATTRIBUTES:
         return step_dict(e, f);
     case ENC_SLICE:
         return step_slice(e, f);
@@ -451,6 +452,20 @@ step(encoder *e, enc_frame *f)
 
 /* ---- opening ---- */
 
+int
+enc_run(encoder *e, enc_frame *f)
+{
+    int result = step(e, f);
+    if (result == ENC_OPEN) {
+        if (enc_push(e, f) != NULL) {
+            return ENC_OPEN;
+        }
+        result = ENC_FAILED;
+    }
+    Py_XDECREF(f->other);
+    return result;
+}
+
 /* Starts a container of `size` items: writes its header and its first items,
  * perhaps all.  Owns: other, taken over. */
 static int
@@ -463,22 +478,15 @@ open_container(encoder *e, PyObject *obj, enc_kind kind, unsigned tag,
                    .kind = (uint8_t)kind,
                    .memo = (tag & ATOLL_TAG_MEMO) != 0};
     e->at_root = false;
-    int result = enc_room(e, ATOLL_WRITE_ROOM);
-    if (result == 0) {
-        atoll_put_u8(&e->w, tag);
-        if (kind != ENC_SLICE) {
-            atoll_put_varint(&e->w, (uint64_t)size);
-        }
-        result = step(e, &f);
+    if (enc_room(e, ATOLL_WRITE_ROOM) < 0) {
+        Py_XDECREF(other);
+        return ENC_FAILED;
     }
-    if (result == ENC_OPEN) {
-        if (enc_push(e, &f) != NULL) {
-            return ENC_OPEN;
-        }
-        result = ENC_FAILED;
+    atoll_put_u8(&e->w, tag);
+    if (kind != ENC_SLICE) {
+        atoll_put_varint(&e->w, (uint64_t)size);
     }
-    Py_XDECREF(f.other);
-    return result;
+    return enc_run(e, &f);
 }
 
 static int
@@ -522,9 +530,9 @@ static int
 open_fixed(encoder *e, PyObject *obj, enc_kind kind, unsigned tag,
            Py_ssize_t size)
 {
-    uint32_t number;
+    uint32_t value;
     if (ATOLL_UNLIKELY(e->frozen > 0) && e->memo != NULL
-        && atoll_memo_find(e->memo, obj, &number)) {
+        && atoll_memo_find(e->memo, obj, &value)) {
         size_t times = times_open(e, obj);
         if (times > MOST_TURNS) {
             return too_many_turns(e, obj);
@@ -543,19 +551,14 @@ static int
 open_set(encoder *e, PyObject *obj, enc_kind kind)
 {
     unsigned tag = kind == ENC_SET ? ATOLL_TAG_SET : ATOLL_TAG_FROZENSET;
-    uint32_t number;
     if (enc_may_be_shared(e, obj)) {
         tag |= ATOLL_TAG_MEMO;
-        if (kind == ENC_SET) {
-            int met = enc_memo_or_ref(e, obj);
-            if (met != 0) {
-                return met < 0 ? ENC_FAILED : ENC_DONE;
-            }
+        int met = kind == ENC_SET ? enc_memo_or_ref(e, obj)
+                                  : enc_find(e, obj);
+        if (met != 0) {
+            return met < 0 ? ENC_FAILED : ENC_DONE;
         }
-        else if (e->memo != NULL && atoll_memo_find(e->memo, obj, &number)) {
-            return enc_put_ref(e, number);
-        }
-        else if (e->frozen > 0 && times_open(e, obj) > MOST_TURNS) {
+        if (kind == ENC_FROZENSET && e->frozen > 0 && times_open(e, obj) > MOST_TURNS) {
             return too_many_turns(e, obj);
         }
     }
@@ -629,7 +632,7 @@ start(encoder *e, ext_state *st, unsigned flags, ext_pins *pins,
     e->st = st;
     e->part = ext_transfer_part_of(st);
     e->memo = NULL;
-    e->next_memo = 0;
+    e->memo_base = 0;
     e->impure = false;
     e->at_root = false;
     e->flags = flags;

@@ -116,10 +116,11 @@ piece_of(const enc_frame *f, bool attributes)
     case ENC_SLICE:
         return PyUnicode_FromString(slice_names[f->index - 1]);
     case ENC_DICT:
+    case ENC_ATTRIBUTES:
         if (f->phase == ENC_DICT_KEY) {
             return PyUnicode_FromFormat("[key %zd]", f->index);
         }
-        if (attributes && f->phase == ENC_DICT_VALUE && f->other != NULL
+        if ((attributes || f->kind == ENC_ATTRIBUTES) && f->phase == ENC_DICT_VALUE && f->other != NULL
             && PyUnicode_CheckExact(f->other)
             && PyUnicode_IsIdentifier(f->other)) {
             return PyUnicode_FromFormat(".%U", f->other);

@@ -657,6 +657,93 @@ put_by_protocol(encoder *e, PyObject *obj)
                                   e->part->names.protocol));
 }
 
+/* A function or class that is known: nothing runs, so nothing need be held.
+ * The first ones, what a call calls above all, do without the memo; should
+ * they come again, their definition serves as well. */
+static int
+put_known(encoder *e, PyObject *obj, atoll_def *def)
+{
+    uint32_t index;
+    atoll_def_acquire(def);
+    if (e->memo != NULL || e->memo_base >= 2) {
+        return put_attachment(e, obj, ATOLL_TAG_DEF, -1, &atoll_def_ops, def);
+    }
+    if (enc_room(e, ATOLL_WRITE_ROOM) < 0
+        || atoll_frame_attach(e->w.frame, &atoll_def_ops, def, &index)
+               != ATOLL_OK) {
+        atoll_def_release(def);
+        return enc_no_memory();
+    }
+    e->memo_base++; /* the receiver numbers it */
+    e->at_root = false;
+    atoll_put_u8(&e->w, ATOLL_TAG_DEF);
+    atoll_put_varint(&e->w, index);
+    return ENC_DONE;
+}
+
+/* ---- nothing but a class and attributes ---- */
+
+/* The class of an instance.  ENC_DONE or ENC_FAILED. */
+static int
+put_class(encoder *e, PyObject *cls)
+{
+    int result = ENC_FAILED;
+    int met = enc_find(e, cls);
+    if (met != 0) {
+        return met < 0 ? ENC_FAILED : ENC_DONE;
+    }
+    atoll_def *def = ext_function_known(e->st, cls);
+    if (def != NULL) {
+        return put_known(e, cls, def);
+    }
+    enc_become_impure(e);
+    return put_definition(e, cls, &result) == 0 ? put_by_name(e, cls)
+                                                : result;
+}
+
+/* The common case of what follows, short: what object.__reduce_ex__ would
+ * say is known, so it is not asked. */
+static int
+put_instance(encoder *e, PyObject *obj)
+{
+    uint32_t number;
+    if (enc_room(e, ATOLL_WRITE_ROOM) < 0) {
+        return ENC_FAILED;
+    }
+    atoll_put_u8(&e->w, ATOLL_TAG_INSTANCE);
+    if (put_class(e, (PyObject *)Py_TYPE(obj)) == ENC_FAILED
+        || enc_memo_late(e, obj, &number) < 0
+        || enc_room(e, ATOLL_WRITE_ROOM) < 0) {
+        return ENC_FAILED;
+    }
+    PyObject *dict = PyObject_GenericGetDict(obj, NULL);
+    if (dict == NULL) {
+        return ENC_FAILED;
+    }
+    enc_frame f = {.obj = dict,
+                   .size = PyDict_GET_SIZE(dict),
+                   .kind = ENC_ATTRIBUTES};
+    atoll_put_varint(&e->w, (uint64_t)f.size);
+    int result = enc_run(e, &f);
+    Py_DECREF(dict);
+    return result;
+}
+
+static bool
+is_plain_instance(encoder *e, PyObject *obj)
+{
+    if ((e->flags & EXT_ENCODE_DEFINITION)
+        || !ext_is_plain(e->part, Py_TYPE(obj))) {
+        return false;
+    }
+    int found = PyDict_Contains(e->part->dispatch_table,
+                                (PyObject *)Py_TYPE(obj));
+    if (found < 0) {
+        PyErr_Clear(); /* then the long way will find out */
+    }
+    return found == 0;
+}
+
 /* Python code runs from here on; obj is held. */
 static int
 put_impure(encoder *e, PyObject *obj)
@@ -682,45 +769,27 @@ put_impure(encoder *e, PyObject *obj)
     return put_by_protocol(e, obj);
 }
 
-/* A function or class that is known: nothing runs, so nothing need be held,
- * and finding it again in this frame is as cheap by its definition. */
-static int
-put_known(encoder *e, atoll_def *def)
-{
-    uint32_t index;
-    if (enc_room(e, ATOLL_WRITE_ROOM) < 0) {
-        return ENC_FAILED;
-    }
-    atoll_def_acquire(def);
-    if (e->next_memo == UINT32_MAX
-        || atoll_frame_attach(e->w.frame, &atoll_def_ops, def, &index)
-               != ATOLL_OK) {
-        atoll_def_release(def);
-        return enc_no_memory();
-    }
-    e->next_memo++; /* the reader counts it */
-    e->at_root = false;
-    atoll_put_u8(&e->w, ATOLL_TAG_DEF);
-    atoll_put_varint(&e->w, index);
-    return ENC_DONE;
-}
-
 int
 enc_other(encoder *e, PyObject *obj)
 {
+    int met = enc_find(e, obj);
+    if (met != 0) {
+        return met < 0 ? ENC_FAILED : ENC_DONE;
+    }
     if (!(e->flags & EXT_ENCODE_DEFINITION)) {
         atoll_def *def = ext_function_known(e->st, obj);
         if (ATOLL_LIKELY(def != NULL)) {
-            return put_known(e, def);
+            return put_known(e, obj, def);
         }
     }
-    uint32_t number;
-    if (e->memo != NULL && atoll_memo_find(e->memo, obj, &number)) {
-        return enc_put_ref(e, number);
-    }
-    enc_become_impure(e);
     e->at_root = false;
     Py_INCREF(obj);
+    if (e->part->dispatch_table != NULL && is_plain_instance(e, obj)) {
+        int done = put_instance(e, obj);
+        Py_DECREF(obj);
+        return done;
+    }
+    enc_become_impure(e);
     PyTypeObject *type = Py_TYPE(obj);
     int result = ENC_OPEN;
     for (int i = 0; i < e->part->n_crossings; i++) {

@@ -18,6 +18,8 @@
 #define EXT_KEY_ROWS_MOST 2048
 #define EXT_INT_CACHE 256 /* a power of two */
 
+#define EXT_KNOWN_TYPES 64 /* a power of two */
+
 /* From this size on a payload is pinned where pinning is possible. */
 #define EXT_PIN_LEAST 1024
 
@@ -46,6 +48,14 @@ typedef struct ext_names {
     PyObject *notes;     /* "__notes__" */
 } ext_names;
 
+/* What was found out about a type; `version` is CPython's own number for the
+ * state that the type was in. */
+typedef struct ext_known_type {
+    PyTypeObject *type; /* borrowed; a version is never given twice */
+    unsigned version;
+    bool plain;
+} ext_known_type;
+
 /* The part's state in one interpreter. */
 typedef struct transfer_part {
     atoll_memo memo; /* the encoder's, kept between uses */
@@ -53,6 +63,7 @@ typedef struct transfer_part {
     int n_crossings;
     ext_registered crossings[EXT_MAX_CROSSINGS];
     ext_names names;
+    ext_known_type types[EXT_KNOWN_TYPES];
     /* Looked up at the first use; NULL before. */
     PyObject *dispatch_table;
     PyObject *newobj;
@@ -78,6 +89,11 @@ ext_transfer_part_of(ext_state *st)
     return st->parts[EXT_PART_TRANSFER];
 }
 
+/* Whether instances of type are nothing but their class and __dict__, to the
+ * protocol of pickle and hence to us.  In transfer_plain.c. */
+bool
+ext_is_plain(transfer_part *part, PyTypeObject *type);
+
 /* ---- encoding ---- */
 
 typedef enum enc_kind {
@@ -87,6 +103,7 @@ typedef enum enc_kind {
     ENC_DICT,      /* index: items written; pos: PyDict_Next's; phase */
     ENC_SET,       /* index: items written; other: its iterator */
     ENC_FROZENSET, /* the same */
+    ENC_ATTRIBUTES, /* DICT, of an object: another name in messages */
     ENC_REDUCE,    /* phase; other: the tuple from __reduce_ex__; item */
     ENC_EXCEPTION, /* index: next of the values in other, a tuple */
 } enc_kind;
@@ -125,7 +142,9 @@ typedef struct encoder {
     ext_state *st;
     transfer_part *part;
     atoll_memo *memo; /* NULL: not needed so far */
-    uint32_t next_memo;
+    /* Numbers below this are of things that are not in the memo, as they
+     * came before the first that is. */
+    uint32_t memo_base;
     bool impure;
     bool at_root; /* the next value is one of several roots */
     PyObject *child; /* borrowed; see ENC_OPEN */
@@ -162,6 +181,9 @@ enc_push(encoder *e, const enc_frame *frame);
  * promises. */
 void
 enc_become_impure(encoder *e);
+/* Writes the reference if obj has a number: 1; else 0; -1 with MemoryError. */
+int
+enc_find(encoder *e, PyObject *obj);
 /* Gives obj the next number and returns 0; or writes the reference to the
  * number that it has and returns 1; -1 with MemoryError. */
 int
@@ -187,6 +209,10 @@ enc_room(encoder *e, size_t more)
                : enc_no_memory();
 }
 
+/* Starts a frame: goes as far as it can without the stack, and puts it there
+ * if that is not to the end.  Owns: f->other, taken over. */
+int
+enc_run(encoder *e, enc_frame *f);
 /* Writes obj if it is a leaf, else puts it into e->child. */
 int
 enc_leaf(encoder *e, PyObject *obj);
@@ -298,6 +324,8 @@ typedef enum dec_kind {
     DEC_DICT,
     DEC_SET,
     DEC_FROZENSET,
+    DEC_INSTANCE,  /* obj: the dict; the object is in the memo; phase: 1 if
+                      the dict is the object's own */
     DEC_OBJECT,    /* phase; obj: what to call, then the object */
     DEC_EXCEPTION, /* obj: the class, then the exception; key: a list of the
                       values behind it */
@@ -423,6 +451,8 @@ PyObject *
 ext_follow_name(PyObject *from, PyObject *name);
 int
 dec_fill_object(decoder *d, dec_frame *f, PyObject *value);
+int
+dec_fill_instance(decoder *d, dec_frame *f, PyObject *value);
 /* setter(obj, state), or as pickle does it without one. */
 int
 dec_set_state(decoder *d, PyObject *obj, PyObject *setter, PyObject *state);
