@@ -4,8 +4,9 @@
  *     cc -O2 -pthread -I../../src queue.c ../../src/core/?*.c -o queue
  *     ./queue [busy threads]
  *
- * With busy threads, as many others compute all the while.  CPU is user and
- * system time of the whole process, the busy threads' not counted.
+ * With busy threads, as many others compute all the while, and the last column
+ * tells how many processors' worth of work they got done together.  CPU is
+ * user and system time of the whole process, the busy threads' not counted.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -21,6 +22,7 @@
 
 static _Thread_local atoll_parker parker;
 static atomic_bool stop;
+static _Atomic long burnt; /* ns of work done by the busy threads */
 static double busy_cpu(void);
 
 static double
@@ -118,6 +120,7 @@ run(const char *name, long n, void *(*body)(void *), void *arg, int threads,
     void *(*other)(void *), int others)
 {
     pthread_t all[64];
+    long others_before = burnt;
     double begin = clock_ns(CLOCK_MONOTONIC);
     double cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - busy_cpu();
     for (int i = 0; i < threads; i++) {
@@ -131,8 +134,9 @@ run(const char *name, long n, void *(*body)(void *), void *arg, int threads,
     }
     double spent = clock_ns(CLOCK_MONOTONIC) - begin;
     cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - busy_cpu() - cpu;
-    printf("%-34s %9.1f ns each, CPU %9.1f\n", name, spent / (double)n,
-           cpu / (double)n);
+    printf("%-34s %9.1f ns each, CPU %9.1f, others %4.2f\n", name,
+           spent / (double)n, cpu / (double)n,
+           (double)(burnt - others_before) / spent);
     fflush(stdout);
 }
 
@@ -224,6 +228,7 @@ burn(void *arg)
 {
     while (!atomic_load(&stop)) {
         compute(1000);
+        burnt += 1000;
     }
     return arg;
 }
@@ -258,10 +263,13 @@ main(int argc, char **argv)
     } balls[] = {
         {"ping-pong", 100000, 0},
         {"ping-pong, 1 us of work a side", 50000, 1000},
+        {"ping-pong, 4 us of work a side", 30000, 4000},
+        {"ping-pong, 8 us of work a side", 20000, 8000},
         {"ping-pong, 20 us of work a side", 5000, 20000},
         {"ping-pong, 200 us of work a side", 1000, 200000},
     };
-    for (size_t i = 0; i < 4 && strstr("ping-pong", only); i++) {
+    for (size_t i = 0; i < sizeof(balls) / sizeof(*balls)
+                       && strstr("ping-pong", only); i++) {
         j.n = balls[i].n;
         j.work = balls[i].work;
         run(balls[i].name, j.n, ping, &j, 1, pong, 1);

@@ -73,8 +73,10 @@ atoll_deadline_after(double seconds);
  * something call atoll_parker_interrupt as well. */
 typedef struct atoll_parker {
     _Atomic uint32_t state; /* bits: parked, notified, interrupted */
-    uint32_t credit;        /* its own thread's; see platform_posix.c */
-    uint32_t tries;
+    /* For waiting awake; its own thread's, see platform_posix.c. */
+    uint32_t credit;
+    uint32_t countdown;
+    uint32_t patience;
 #if !ATOLL_HAVE_FUTEX
     pthread_mutex_t mutex;
     pthread_cond_t cond;

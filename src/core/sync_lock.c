@@ -1,20 +1,20 @@
 /* Lock, RLock and Condition.
  *
- * A lock is one word: the owner's interpreter (plus 1) from bit 2 up, OWNER
- * DIED in bit 1, WAITERS in bit 0.  Taking and releasing an uncontended lock
- * is one compare-and-swap each; that the word names the interpreter is what
- * makes owner_died exact, without a record of who holds what.
+ * A lock is one word: the owner's interpreter (plus 1) from bit 3 up, and three
+ * flags.  Taking and releasing an uncontended lock is one compare-and-swap
+ * each; that the word names the interpreter is what makes owner_died exact,
+ * without a record of who holds what.
  *
  * Who finds it taken stands in line, under the mutex, with WAITERS set.  A
  * release with WAITERS takes the longest waiter out of line and wakes it to
  * try again, while whoever runs may overtake it: handing the lock over at
- * every release would cost two context switches a time (measured, see
- * bench/c/lock.c).  Not for ever: a waiter that has waited FAIR_NS is handed
- * the lock.
+ * every release costs two context switches a time (see bench/c/queue.c).
+ * WAKING says that a woken one has not tried yet; until then nobody else is
+ * woken, and releases are cheap again.  Not for ever: a waiter that has waited
+ * FAIR_NS is handed the lock.
  *
  * Invariants, whenever the mutex is free: somebody stands in line => the word
- * has WAITERS, and an owner or a woken waiter that will look again.
- * OWNER DIED => nobody stands in line.
+ * has WAITERS, and an owner or WAKING.  DIED => nobody stands in line.
  *
  * Locks: a lock's mutex and a condition's are never held together.
  */
@@ -22,9 +22,11 @@
 
 #include "sync_private.h"
 
-#define WAITERS 1u
-#define DIED 2u
-#define OWNER_SHIFT 2
+#define WAITERS ((uint64_t)1)
+#define DIED ((uint64_t)2) /* the owner's interpreter ended */
+#define WAKING ((uint64_t)4)
+#define FLAGS (WAITERS | DIED | WAKING)
+#define OWNER_SHIFT 3
 #define FAIR_NS 1000000
 
 struct atoll_lock {
@@ -123,7 +125,7 @@ atoll_lock_owner_died(const atoll_lock *lock)
 static bool
 holds(atoll_lock *lock, uint64_t word, atoll_owner owner)
 {
-    return (word & ~(uint64_t)(WAITERS | DIED)) == owner_bits(owner.interp)
+    return (word & ~FLAGS) == owner_bits(owner.interp)
            && atomic_load_explicit(&lock->thread, memory_order_relaxed)
                   == owner.thread;
 }
@@ -197,7 +199,7 @@ static void
 drop_flag_if_alone(atoll_lock *lock)
 {
     if (lock->base.line.first == NULL) {
-        (void)atomic_fetch_and(&lock->word, ~(uint64_t)WAITERS);
+        (void)atomic_fetch_and(&lock->word, ~WAITERS);
     }
 }
 
@@ -207,8 +209,12 @@ lock_slowly(atoll_lock *lock, atoll_owner owner, atoll_wait *wait)
     sync_base *base = &lock->base;
     lock_waiter self = {.owner = owner, .since = atoll_now()};
     uint64_t ticket = wait->ticket;
+    bool woken = false;
     for (;;) {
         atoll_mutex_lock(&base->mutex);
+        if (woken) {
+            (void)atomic_fetch_and(&lock->word, ~WAKING);
+        }
         atoll_status status = take_or_flag(lock, owner);
         bool late = status == ATOLL_E_BUSY && wait->deadline <= 0;
         if (status != ATOLL_E_BUSY || late) {
@@ -227,6 +233,7 @@ lock_slowly(atoll_lock *lock, atoll_owner owner, atoll_wait *wait)
         if (status != TRY_AGAIN) {
             return status;
         }
+        woken = true;
     }
 }
 
@@ -246,18 +253,18 @@ atoll_lock_lock(atoll_lock *lock, atoll_owner owner, atoll_wait *wait)
             memory_order_relaxed);
         return ATOLL_OK;
     }
-    if (wait != NULL) {
-        return lock_slowly(lock, owner, wait);
-    }
     if (try_take(lock, owner)) {
         return ATOLL_OK;
+    }
+    if (wait != NULL) {
+        return lock_slowly(lock, owner, wait);
     }
     return (word_of(lock) & DIED) ? ATOLL_E_OWNER_DIED : ATOLL_E_BUSY;
 }
 
 /* --- Lock: releasing --- */
 
-/* Locks: the mutex, held; the word is taken and has WAITERS.  Gives it to the
+/* Locks: the mutex, held; the word is taken and must_wake.  Gives it to the
  * first in line, or frees it and wakes that one to try. */
 static void
 pass_on(atoll_lock *lock, atoll_wakes *wakes)
@@ -272,20 +279,26 @@ pass_on(atoll_lock *lock, atoll_wakes *wakes)
         return;
     }
     set_owner(lock, 0, 0);
-    atomic_store(&lock->word, flags);
+    atomic_store(&lock->word, flags | (first != NULL ? WAKING : 0));
     if (first != NULL) {
         atoll_waiter_grant(first, TRY_AGAIN, wakes);
     }
+}
+
+static bool
+must_wake(uint64_t word)
+{
+    return (word & (WAITERS | WAKING)) == WAITERS;
 }
 
 /* Releases it wholly, by its owner; `word` is what was seen in it. */
 static atoll_status
 unlock_word(atoll_lock *lock, uint64_t word)
 {
-    if (is_taken(word) && !(word & WAITERS)) {
+    if (is_taken(word) && !must_wake(word)) {
         set_owner(lock, 0, 0);
-        if (ATOLL_LIKELY(
-                atomic_compare_exchange_strong(&lock->word, &word, 0))) {
+        if (ATOLL_LIKELY(atomic_compare_exchange_strong(
+                &lock->word, &word, word & FLAGS))) {
             return ATOLL_OK;
         }
     }
@@ -298,12 +311,13 @@ unlock_word(atoll_lock *lock, uint64_t word)
             status = (word & DIED) ? ATOLL_E_OWNER_DIED : ATOLL_E_NOT_OWNER;
             break;
         }
-        if (word & WAITERS) {
+        if (must_wake(word)) {
             pass_on(lock, &wakes);
             break;
         }
         set_owner(lock, 0, 0);
-        if (atomic_compare_exchange_strong(&lock->word, &word, 0)) {
+        if (atomic_compare_exchange_strong(&lock->word, &word,
+                                           word & FLAGS)) {
             break;
         }
     }
@@ -369,7 +383,7 @@ sync_lock_owner_died(atoll_lock *lock, int64_t interp, bool others)
 void
 sync_lock_forget_line(atoll_lock *lock)
 {
-    (void)atomic_fetch_and(&lock->word, ~(uint64_t)WAITERS);
+    (void)atomic_fetch_and(&lock->word, ~(WAITERS | WAKING));
 }
 
 /* --- Condition --- */
