@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: How long an interrupted task may take to stop before its worker is replaced, in seconds.
-STUCK_AFTER = 0.5
+STUCK_AFTER = 1.0
 
 
 class BrokenInterpreterPool(BrokenThreadPool):

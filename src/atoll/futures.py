@@ -92,7 +92,7 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
         """Stop the task if it runs; True if it did.
 
         Its future then gets ExecutionInterrupted.  A task that does not stop
-        within half a second is given up, and its worker is replaced.
+        within a second is given up, and its worker is replaced.
         """
         return self._task is not None and self._task.interrupt()
 
