@@ -1,0 +1,80 @@
+"""The command `atoll`, the same as `python -m atoll`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["main"]
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    from . import __version__
+
+    parser = argparse.ArgumentParser(prog="atoll", description="Many Python interpreters in one process.")
+    parser.add_argument("--version", action="version", version=f"atoll {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_map(commands)
+    if importlib.util.find_spec("atoll._doctor"):
+        from ._doctor import add_arguments
+
+        add_arguments(
+            commands.add_parser("doctor", help="tell which installed distributions work in isolated interpreters")
+        )
+    bench = commands.add_parser(
+        "bench", help="measure this machine: atoll, the standard library's interpreters, threads, processes"
+    )
+    bench.add_argument("--quick", action="store_true", help="fewer rounds")
+    bench.add_argument("--json", metavar="FILE", help="write the numbers to FILE (-: standard output), too")
+    commands.add_parser("info", help="versions, configuration and limits, for a bug report")
+    return parser
+
+
+def _add_map(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "map",
+        help="call a function on each argument, or each line of standard input, in parallel",
+        description=(
+            "Calls the function on each ARG, or else on each line of standard input, in parallel interpreters, "
+            "and prints each result as a line, in order.  Errors go to standard error with the input that "
+            "caused them; the exit status is then 1, and all other results are printed."
+        ),
+        epilog="example: find . -name '*.json' | atoll map mymodule:check",
+    )
+    parser.add_argument("function", metavar="MODULE:FUNCTION", help="what to call; the current folder is searched, too")
+    parser.add_argument("args", metavar="ARG", nargs="*", help="an input; none: the lines of standard input")
+    parser.add_argument("-j", "--jobs", type=_positive, metavar="N", help="so many interpreters (one for each CPU)")
+    parser.add_argument("--chunksize", type=_positive, metavar="N", help="so many inputs at once (chosen by measuring)")
+    parser.add_argument("--unordered", action="store_true", help="print results as they come")
+    parser.add_argument("--jsonl", action="store_true", help="inputs and results are JSON, one value a line")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status."""
+    args = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int]
+    if args.command == "map":
+        from ._cli import run_map as run
+    elif args.command == "bench":
+        from ._bench import run_bench as run
+    elif args.command == "doctor":
+        from ._doctor import run_doctor as run
+    else:
+        from ._cli import run_info as run
+    return run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""`atoll map` and `atoll info`.
+
+map: a thread reads the input as it comes and submits it, some inputs at a
+time; the main thread prints.  So a slow input is answered at once, and a fast
+one is read no further ahead than some thousand lines.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+
+from . import _cli_task, _progress
+from .futures import Future, InterpreterPoolExecutor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from typing import Any
+
+#: Inputs that may be on their way, for each interpreter.
+_AHEAD = 4096
+#: What a task is to take, in seconds, and how many inputs it may have.
+_SECONDS = 0.002
+_MOST = 512
+
+
+class _Map:
+    def __init__(self, args: argparse.Namespace, pool: InterpreterPoolExecutor) -> None:
+        self.args = args
+        self.pool = pool
+        self.finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.room = threading.Semaphore(_AHEAD * pool._max_workers)
+        self.size = args.chunksize or 1
+        self.stopped = False
+        self.failed = 0
+        self.bar = _progress.make()
+
+    # -- the reading thread
+
+    def read(self) -> None:
+        total = 0
+        try:
+            for items in self.batches():
+                total += len(items)
+                start = 0
+                while start < len(items):
+                    part = items[start : start + self.size]
+                    start += len(part)
+                    for _ in part:
+                        self.room.acquire()
+                    if self.stopped:
+                        return
+                    self.submit(part)
+            self.finished.put(total)
+        except BaseException as error:
+            self.finished.put(error)
+
+    def submit(self, items: list[str]) -> None:
+        future = self.pool.submit(_cli_task.run_many, self.args.function, self.args.jsonl, items)
+        if self.args.unordered:
+            future.add_done_callback(lambda f: self.finished.put((f, items)))
+        else:
+            self.finished.put((future, items))
+
+    def batches(self) -> Iterator[list[str]]:
+        """The inputs, as many at a time as are there."""
+        if self.args.args:
+            yield self.args.args
+            return
+        left = b""
+        source = sys.stdin.buffer
+        while data := source.read1(1 << 16):  # type: ignore[union-attr]
+            *lines, left = (left + data).split(b"\n")
+            if lines:
+                yield self.decode(lines)
+        if left:
+            yield self.decode([left])
+
+    def decode(self, lines: list[bytes]) -> list[str]:
+        found = [line.decode("utf-8", "surrogateescape") for line in lines]
+        return [line for line in found if line.strip()] if self.args.jsonl else found
+
+    # -- the main thread
+
+    def measure(self, seconds: float, count: int) -> None:
+        if self.args.chunksize is None:
+            wanted = int(_SECONDS * count / max(seconds, 1e-9))
+            self.size = max(1, min(wanted, 4 * self.size, _MOST))
+
+    def show(self, future: Future, items: list[str]) -> None:
+        error = future.exception()
+        if error is not None:
+            done = [(False, f"{type(error).__name__}: {error}")] * len(items)
+        else:
+            seconds, done = future.result()
+            self.measure(seconds, len(items))
+        lines = []
+        for item, (ok, text) in zip(items, done, strict=True):
+            if ok:
+                lines.append(text + "\n")
+            else:
+                self.failed += 1
+                if lines:
+                    self.bar.write("".join(lines))
+                    lines.clear()
+                self.bar.error(f"atoll map: {item!r}:\n{text}\n")
+        if lines:
+            self.bar.write("".join(lines))
+        self.bar.advance(len(items))
+        self.room.release(len(items))
+
+    def run(self) -> int:
+        reader = threading.Thread(target=self.read, name="atoll map: input", daemon=True)
+        reader.start()
+        total: int | None = None
+        shown = 0
+        while total is None or shown < total:
+            if self.finished.empty():
+                sys.stdout.flush()
+            got = self.finished.get()
+            if isinstance(got, BaseException):
+                raise got
+            if isinstance(got, int):
+                total = got
+                self.bar.set_total(total)
+                continue
+            self.show(*got)
+            shown += len(got[1])
+        sys.stdout.flush()
+        return 1 if self.failed else 0
+
+
+def _check_target(target: str) -> str | None:
+    """What is wrong with MODULE:FUNCTION, or None."""
+    module, colon, name = target.partition(":")
+    if not colon or not module or not name:
+        return f"{target!r} is not MODULE:FUNCTION"
+    try:
+        found = _cli_task.resolve(target)
+    except (ImportError, AttributeError) as error:
+        return str(error)
+    return None if callable(found) else f"{target!r} cannot be called"
+
+
+def run_map(args: argparse.Namespace) -> int:
+    """The command `atoll map`; its exit status."""
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # the console script's own folder is there instead
+    wrong = _check_target(args.function)
+    if wrong is not None:
+        print(f"atoll map: {wrong}", file=sys.stderr)
+        return 2
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    pool = InterpreterPoolExecutor(args.jobs, "atoll-map")
+    work = _Map(args, pool)
+    try:
+        with pool:
+            return work.run()
+    except BrokenPipeError:
+        # Whoever read has read enough; nobody is told, as cat tells nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        work.stopped = True
+        work.room.release(_AHEAD)
+        work.bar.close()
+
+
+def run_info(args: argparse.Namespace) -> int:
+    """The command `atoll info`."""
+    import platform
+    import sysconfig
+
+    import atoll
+
+    from . import _core
+
+    facts: dict[str, object] = {
+        "atoll": atoll.__version__,
+        "extension": _core.__file__,
+        "python": sys.version.replace("\n", " "),
+        "executable": sys.executable,
+        "build": "free-threaded" if sysconfig.get_config_var("Py_GIL_DISABLED") else "with a GIL",
+        "platform": platform.platform(),
+        "libc": " ".join(platform.libc_ver()),
+        "CPUs": f"{os.cpu_count()}, usable: {InterpreterPoolExecutor()._max_workers}",
+        "concurrent.interpreters": _where("concurrent.interpreters"),
+        "progress bars": "rich" if _where("rich") else "tqdm" if _where("tqdm") else "plain text",
+        "names switched off (ATOLL_NO_ALIAS)": os.environ.get("ATOLL_NO_ALIAS", "no"),
+        "default config": "isolated: own GIL, threads, no fork, no exec, no daemon threads",
+    }
+    try:
+        import resource
+
+        for name in ("RLIMIT_NPROC", "RLIMIT_AS", "RLIMIT_NOFILE", "RLIMIT_STACK"):
+            soft = resource.getrlimit(getattr(resource, name))[0]
+            facts[f"limit {name}"] = "unlimited" if soft == resource.RLIM_INFINITY else soft
+    except ImportError:
+        pass
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:{width}}  {value}")
+    return 0
+
+
+def _where(name: str) -> str:
+    import importlib.util
+
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return ""
+    return "" if spec is None else str(spec.origin)
