@@ -97,7 +97,7 @@ def begin(root: Any) -> Build:
     """Start a definition of `root` in this thread."""
     thread = get_ident()
     build = _builds[thread] = Build(root, _builds.get(thread))
-    _find_written(root, build, set())
+    _find_written(root, build)
     return build
 
 
@@ -267,8 +267,8 @@ def _is_passing(obj: Any, written: set[int]) -> bool:
     once in each interpreter.
     """
     if _is_cached(obj):
-        return _is_passing(obj.__wrapped__, written)
-    return type(obj) is FunctionType and _is_fresh(obj, set(), written)
+        obj = obj.__wrapped__
+    return type(obj) is FunctionType and _is_fresh(obj, written)
 
 
 def _is_cached(obj: Any) -> bool:
@@ -276,70 +276,92 @@ def _is_cached(obj: Any) -> bool:
     return kind.__name__ == "_lru_cache_wrapper" and kind.__module__ == "functools"
 
 
-def _find_written(obj: Any, build: Build, seen: set[int]) -> None:
+def _find_written(root: Any, build: Build) -> None:
     """Find the closure cells that functions in the graph bind anew.
 
     A function that only reads such a variable shares it with the one that
     binds it, so neither of them is constant.
     """
-    if _is_cached(obj):
-        obj = obj.__wrapped__
-    if type(obj) is not FunctionType or id(obj) in seen:
-        return
-    seen.add(id(obj))
-    info = _info(obj.__code__)
-    cells = obj.__closure__ or ()
-    for variable, cell in zip(obj.__code__.co_freevars, cells, strict=True):
-        if variable in info.written:
-            build.written.add(id(cell))
-        _find_written(_content(cell), build, seen)
-    if info.names and type(build.place(obj.__globals__)) is not str:
-        for name in info.names:
-            _find_written(obj.__globals__.get(name), build, seen)
+    todo = [root]
+    seen: set[int] = set()
+    while todo:
+        function = todo.pop()
+        if type(function) is not FunctionType:
+            if not _is_cached(function):
+                continue
+            function = function.__wrapped__
+        if id(function) in seen:
+            continue
+        seen.add(id(function))
+        info = _info(function.__code__)
+        cells = function.__closure__ or ()
+        for variable, cell in zip(function.__code__.co_freevars, cells, strict=True):
+            if variable in info.written:
+                build.written.add(id(cell))
+            todo.append(_content(cell))
+        if info.names and type(build.place(function.__globals__)) is not str:
+            namespace = function.__globals__
+            todo += [namespace.get(name) for name in info.names]
 
 
-def _is_fresh(function: FunctionType, seen: set[int], written: set[int]) -> bool:
-    cells = function.__closure__ or ()
-    if not cells and "<locals>" not in function.__qualname__:
+def _is_fresh(function: FunctionType, written: set[int]) -> bool:
+    """Tell whether the function must be copied at each send."""
+    if not function.__closure__ and "<locals>" not in function.__qualname__:
         return False
-    if id(function) in seen or _is_dispatch(function):
-        return False
-    seen.add(id(function))
-    if not written.isdisjoint([id(cell) for cell in cells]):
-        return True
-    held = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    held += [_content(cell) for cell in cells]
-    held += function.__dict__.values()
-    return not all([_is_constant(value, seen, written) for value in held])
+    todo: list[Any] = [function]
+    seen: set[int] = set()
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        inside = _inside(value, written)
+        if inside is None:
+            return True
+        todo += inside
+    return False
 
 
 _CONSTANT_MODULES = frozenset(["datetime", "decimal", "uuid", "fractions", "zoneinfo", "ipaddress"])
 _CONSTANT_TYPES = frozenset(
-    ["re.Pattern", "operator.itemgetter", "operator.attrgetter", "operator.methodcaller", "pathlib.PosixPath"]
-    + ["pathlib._local.PosixPath", "pathlib.PurePosixPath", "typing.TypeVar", "typing.ParamSpec", "types.GenericAlias"]
+    ["re.Pattern", "operator.itemgetter", "operator.attrgetter", "operator.methodcaller", "types.GenericAlias"]
+    + ["pathlib.PosixPath", "pathlib._local.PosixPath", "typing.TypeVar", "typing.ParamSpec"]
 )
 
 
-def _is_constant(value: Any, seen: set[int], written: set[int]) -> bool:
+def _inside(value: Any, written: set[int]) -> tuple[Any, ...] | list[Any] | None:
+    """Return what a value consists of; None: it can change."""
     kind = type(value)
-    if kind in _ATOMS or value is _MISSING or kind is object:
-        return True
-    if kind is tuple or kind is frozenset:
-        return all([_is_constant(item, seen, written) for item in value])
-    if issubclass(kind, (type, ModuleType)):
-        return True
+    if kind in _ATOMS or kind is object or issubclass(kind, (type, ModuleType)):
+        return ()
+    if kind is tuple:
+        return value  # type: ignore[no-any-return]
+    if kind is frozenset:
+        return list(value)
     if kind is FunctionType:
-        return not _is_fresh(value, seen, written)
+        return _inside_function(value, written)
     if kind is BuiltinFunctionType:
-        return _is_constant(value.__self__, seen, written)
+        return (value.__self__,)
     if kind is MethodType:
-        return _is_constant(value.__self__, seen, written) and _is_constant(value.__func__, seen, written)
+        return (value.__self__, value.__func__)
     if _is_cached(value):
-        return _is_constant(value.__wrapped__, seen, written)
+        return (value.__wrapped__,)
     if kind.__module__ in _CONSTANT_MODULES or f"{kind.__module__}.{kind.__qualname__}" in _CONSTANT_TYPES:
-        return True
+        return ()
     enum = sys.modules.get("enum")
-    return enum is not None and issubclass(kind, enum.Enum)
+    return () if enum is not None and issubclass(kind, enum.Enum) else None
+
+
+def _inside_function(function: FunctionType, written: set[int]) -> list[Any] | None:
+    cells = function.__closure__ or ()
+    if (not cells and "<locals>" not in function.__qualname__) or _is_dispatch(function):
+        return []
+    if not written.isdisjoint([id(cell) for cell in cells]):
+        return None
+    held = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    held += [_content(cell) for cell in cells]
+    held += function.__dict__.values()
+    return held
 
 
 def _content(cell: CellType) -> Any:
@@ -407,7 +429,7 @@ def _reduce_function(function: FunctionType) -> Any:
     code: CodeType = function.__code__
     cells = function.__closure__ or ()
     contents = [_content(cell) for cell in cells]
-    fresh = _is_fresh(function, set(), build.written)
+    fresh = _is_fresh(function, build.written)
     state: dict[str, Any] = {}
     place = build.place(function.__globals__)
     present: dict[str, Any] = {}
@@ -562,7 +584,7 @@ def _revision_of(value: Any) -> int:
         return 0
     written = _builds[get_ident()].written
     contents = [_content(cell) for cell in value.__closure__ or ()]
-    return _number_of_function(value, _is_fresh(value, set(), written), contents)
+    return _number_of_function(value, _is_fresh(value, written), contents)
 
 
 def _resolve_lazy(value: Any) -> Any:

@@ -25,6 +25,9 @@ typedef struct queue_object {
     PyObject_HEAD
     atoll_queue *queue; /* owns a handle */
     ext_state *st;
+    /* Owned: at the interpreter's end the type may lose its module before the
+     * last object goes, and st is the module's. */
+    PyObject *module;
     PyObject *weakrefs;
     struct queue_object *chain; /* same bucket of part->known */
 } queue_object;

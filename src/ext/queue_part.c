@@ -97,6 +97,7 @@ queue_object_of(ext_state *st, atoll_queue *queue)
     atoll_queue_acquire(queue);
     at->queue = queue;
     at->st = st;
+    at->module = Py_NewRef(st->module);
     queue_object **bucket = bucket_of(part, id);
     at->chain = *bucket;
     *bucket = at;

@@ -20,6 +20,14 @@ typedef struct queue_iterator {
     queue_object *queue; /* owned */
 } queue_iterator;
 
+static int
+Queue_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(((queue_object *)op)->module);
+    return 0;
+}
+
 static void
 Queue_dealloc(PyObject *op)
 {
@@ -31,6 +39,7 @@ Queue_dealloc(PyObject *op)
         PyObject_ClearWeakRefs(op);
     }
     atoll_queue_release(self->queue);
+    Py_DECREF(self->module);
     type->tp_free(op);
     Py_DECREF(type);
 }
@@ -699,7 +708,7 @@ static PyType_Slot Queue_slots[] = {
     {Py_tp_doc, (void *)Queue_doc},
     {Py_tp_new, Queue_new},
     {Py_tp_dealloc, Queue_dealloc},
-    {Py_tp_traverse, queue_traverse_type},
+    {Py_tp_traverse, Queue_traverse},
     {Py_tp_repr, Queue_repr},
     {Py_tp_hash, Queue_hash},
     {Py_tp_iter, Queue_iter},
