@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any
 
@@ -16,6 +17,7 @@ def _cyclic() -> Any:
     return pair
 
 
+LONG = 20 if os.environ.get("ATOLL_LONG") else 1
 SHARED = [1, 1000, 100_000]
 VALUES = [
     None,
@@ -80,7 +82,7 @@ def test_every_byte_changed(data: bytes) -> None:
 
 def test_random_mixtures() -> None:
     rng = random.Random(2)
-    for _ in range(30_000):
+    for _ in range(10_000 * LONG):
         data = bytearray(rng.choice(ENCODED))
         for _ in range(rng.choice([1, 2, 5])):
             at = rng.randrange(len(data))
@@ -97,7 +99,7 @@ def test_random_mixtures() -> None:
 
 def test_random_bytes() -> None:
     rng = random.Random(3)
-    for _ in range(30_000):
+    for _ in range(10_000 * LONG):
         attempt(bytes(rng.choice([rng.randrange(64), rng.randrange(256), 5, 2, 1]) for _ in range(rng.randrange(1, 40))))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from atoll import _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_native import same
+
+LONG = 10 if os.environ.get("ATOLL_LONG") else 1
 
 atoms = (
     st.none()
@@ -50,7 +53,7 @@ def key(value: Any) -> Any:
     return type(value).__name__, repr(value)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100 * LONG, deadline=None)
 @given(values)
 def test_round_trip(value: Any) -> None:
     assert key(_core._roundtrip(value)) == key(value)
@@ -59,7 +62,7 @@ def test_round_trip(value: Any) -> None:
     assert key(_core._decode(_core._encode(value))) == key(value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100 * LONG, deadline=None)
 @given(st.integers())
 def test_ints(value: int) -> None:
     assert same(_core._roundtrip([value, {value}]), [value, {value}])
@@ -117,7 +120,7 @@ def graphs(draw: st.DrawFn) -> Any:
     return nodes if draw(st.booleans()) else nodes[-1]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100 * LONG, deadline=None)
 @given(graphs())
 def test_graphs_keep_their_shape(value: Any) -> None:
     assert shape(_core._roundtrip(value)) == shape(value)
