@@ -21,21 +21,8 @@ class BrokenInterpreterPool(BrokenThreadPool):
     __module__ = "atoll"
 
 
-class RemoteTraceback(Exception):
-    """The traceback of a task in its own interpreter, as text, at the end of an exception's chain."""
-
-    __module__ = "atoll"
-
-    def __init__(self, tb: str) -> None:
-        super().__init__(tb)
-        self.tb = tb
-
-    def __str__(self) -> str:
-        return self.tb
-
-
-def _attach(error: BaseException, text: str) -> None:
-    """Put the remote traceback where the chain of error ends."""
+def _attach(error: BaseException, parts: Any) -> None:
+    """Put an ExecutionFailed with the remote traceback where the chain of error ends."""
     seen = set()
     last: BaseException = error
     while id(last) not in seen:
@@ -47,7 +34,7 @@ def _attach(error: BaseException, text: str) -> None:
     else:
         return  # a circle has no end
     suppressed = last.__suppress_context__
-    last.__cause__ = RemoteTraceback(f'\n"""\n{text}\n"""')
+    last.__cause__ = _errors.rebuild(_errors.ExecutionFailed, parts, None)
     if suppressed:
         last.__suppress_context__ = True
 
@@ -76,5 +63,5 @@ def failure(kind: str, parts: Any, error: BaseException | None, broken: str | No
     if error is None:
         return _errors.rebuild(_errors.ExecutionFailed, parts, None)
     if parts is not None and kind == "failed":
-        _attach(error, parts[-1])
+        _attach(error, parts)
     return error

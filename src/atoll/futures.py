@@ -14,8 +14,8 @@ import threading
 import time
 import weakref
 from collections import deque
-from concurrent.futures import CancelledError, Executor
 from concurrent.futures import Future as _BaseFuture
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
 from operator import length_hint
 
@@ -298,7 +298,7 @@ def _default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class InterpreterPoolExecutor(Executor):
+class InterpreterPoolExecutor(ThreadPoolExecutor):
     """An executor that runs each call in one of several interpreters.
 
     max_workers: how many at most; None: as many as there are CPUs.
@@ -313,6 +313,9 @@ class InterpreterPoolExecutor(Executor):
 
     It can be used from any thread of its interpreter.  It pickles as its
     configuration: the copy is a pool of its own.
+
+    As in the standard library, the class derives from ThreadPoolExecutor
+    (asyncio asks for one); nothing of that class is used.
     """
 
     _numbers = count()
@@ -477,6 +480,14 @@ class InterpreterPoolExecutor(Executor):
             self._state.stop()
             self._state.join(2 * STUCK_AFTER)
             raise
+
+    @property
+    def _threads(self) -> set[threading.Thread]:  # type: ignore[override]
+        return self._state.workers
+
+    @property
+    def _broken(self) -> str | bool:  # type: ignore[override]
+        return self._core.broken or False
 
     def stats(self) -> dict[str, int]:
         """Numbers: workers, idle, queued, running, done, failed, restarts."""

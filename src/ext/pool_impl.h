@@ -1,4 +1,5 @@
-/* What the files of the pool share: pool_type.c (the types), pool_work.c
+/* What the files of the pool share: pool_type.c and pool_task.c (the
+ * types), pool_work.c
  * (what workers do, in their interpreters), pool_outcome.c (what the pool's
  * own interpreter makes of it).  Nobody else includes it.
  *
@@ -87,6 +88,24 @@ ext_pool_part_of(ext_state *st)
 int
 ext_pool_work(ext_state *st, atoll_scheduler *sched, const worker_plan *plan,
               atoll_interp *interp, char **out_message);
+
+/* pool_task.c */
+#define POOL_FAST METH_METHOD | METH_FASTCALL | METH_KEYWORDS
+extern PyType_Spec ext_pool_task_spec;
+
+/* None or seconds, as a wait of this thread.  Fails: -1 with an exception. */
+int
+ext_pool_make_wait(PyObject *timeout, atoll_wait *out);
+/* A new handle.  Owns: takes over the task's reference.  NULL with an
+ * exception. */
+PyObject *
+ext_pool_wrap_task(ext_state *st, PoolObject *pool, atoll_task *task);
+/* Out of the table of futures: somebody settles it.  Fails: -1. */
+int
+ext_pool_drop_future(PoolObject *pool, const atoll_task *task);
+/* Fails: -1 with an exception; else whether it runs. */
+int
+ext_pool_interrupt_task(atoll_scheduler *sched, atoll_task *task);
 
 /* pool_outcome.c */
 /* New reference: the value, or with *out_ok false the exception.  A chunk's

@@ -1,9 +1,7 @@
-/* The pool's types, for atoll/futures.py alone: _Pool and _Task.
+/* The pool's own type, for atoll/futures.py alone: _Pool.
  *
  * A _Pool wraps a scheduler, and knows which future belongs to which task: a
- * dict of its own, so that the collector of garbage sees them.  A _Task is
- * the handle of one task; quiet ones (the chunks of a map) are dropped with
- * their handle.
+ * dict of its own, so that the collector of garbage sees them.
  *
  * Attached: home, whose GIL guards both.  It is released in every wait.
  */
@@ -12,8 +10,6 @@
 #include "interrupt.h"
 #include "module.h"
 #include "run.h"
-
-#include <stddef.h>
 
 /* --- exceptions and time ------------------------------------------------------- */
 
@@ -59,332 +55,6 @@ refuse(ext_state *st, PoolObject *pool, atoll_status status)
     }
     return -1;
 }
-
-/* None or seconds, as a wait.  Fails: -1 with an exception. */
-static int
-make_wait(PyObject *timeout, atoll_wait *out)
-{
-    double seconds;
-    out->parker = ext_attach_parker();
-    out->deadline = ATOLL_FOREVER;
-    out->ticket = 0;
-    if (out->parker == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    if (ext_interrupt_parse_timeout(timeout, "timeout", &seconds) < 0) {
-        return -1;
-    }
-    if (seconds >= 0) {
-        out->deadline = atoll_deadline_after(seconds);
-    }
-    return 0;
-}
-
-/* --- _Task -------------------------------------------------------------------- */
-
-/* New reference.  Owns: takes over the task's reference. */
-static PyObject *
-wrap_task(ext_state *st, PoolObject *pool, atoll_task *task)
-{
-    PyTypeObject *type = ext_pool_part_of(st)->task_type;
-    TaskObject *self = (TaskObject *)type->tp_alloc(type, 0);
-    if (self == NULL) {
-        atoll_task_release(task);
-        return NULL;
-    }
-    self->pool = (PoolObject *)Py_NewRef(pool);
-    self->task = task;
-    return (PyObject *)self;
-}
-
-static int
-Task_traverse(PyObject *op, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(op));
-    Py_VISIT(((TaskObject *)op)->pool);
-    return 0;
-}
-
-static void
-Task_dealloc(PyObject *op)
-{
-    TaskObject *self = (TaskObject *)op;
-    PyTypeObject *type = Py_TYPE(op);
-    PyObject_GC_UnTrack(op);
-    if (self->task != NULL) {
-        if (self->task->quiet) {
-            atoll_scheduler_forget(self->pool->sched, self->task);
-        }
-        atoll_task_release(self->task);
-    }
-    Py_XDECREF(self->pool);
-    type->tp_free(op);
-    Py_DECREF(type);
-}
-
-/* Out of the table: somebody settles it.  Fails: -1. */
-static int
-drop_future(PoolObject *pool, const atoll_task *task)
-{
-    PyObject *key = PyLong_FromUnsignedLongLong(task->id);
-    if (key == NULL) {
-        return -1;
-    }
-    if (PyDict_DelItem(pool->futures, key) < 0) {
-        PyErr_Clear();
-    }
-    Py_DECREF(key);
-    return 0;
-}
-
-/* Waits for the outcome.  1: it is the caller's; 0: somebody else's; -1 with
- * an exception (TimeoutError included). */
-static int
-await_task(ext_state *st, TaskObject *self, PyObject *timeout)
-{
-    atoll_scheduler *sched = self->pool->sched;
-    atoll_wait wait;
-    atoll_status status = atoll_scheduler_await(sched, self->task, NULL);
-    if (status == ATOLL_E_EMPTY) {
-        if (make_wait(timeout, &wait) < 0) {
-            return -1;
-        }
-        do {
-            Py_BEGIN_ALLOW_THREADS
-            status = atoll_scheduler_await(sched, self->task, &wait);
-            Py_END_ALLOW_THREADS
-        } while (status == ATOLL_E_INTERRUPTED && ext_run_check(st) == 0);
-    }
-    switch (status) {
-    case ATOLL_OK:
-        return 1;
-    case ATOLL_E_BUSY:
-        return 0;
-    case ATOLL_E_TIMEOUT:
-        PyErr_SetNone(PyExc_TimeoutError);
-        return -1;
-    default:
-        return -1;
-    }
-}
-
-/* wait(timeout) -> (ok, value), or None if it is somebody else's. */
-static PyObject *
-Task_wait(PyObject *op, PyTypeObject *cls, PyObject *const *args,
-          Py_ssize_t nargs, PyObject *Py_UNUSED(kwnames))
-{
-    TaskObject *self = (TaskObject *)op;
-    ext_state *st = ext_state_of_class(cls);
-    bool ok;
-    int mine = await_task(st, self, nargs > 0 ? args[0] : Py_None);
-    if (mine < 0) {
-        return NULL;
-    }
-    if (mine == 0) {
-        Py_RETURN_NONE;
-    }
-    if (!self->task->quiet && drop_future(self->pool, self->task) < 0) {
-        return NULL;
-    }
-    PyObject *value = ext_pool_outcome(st, self->pool, self->task, &ok);
-    return value == NULL
-               ? NULL
-               : Py_BuildValue("(NN)", PyBool_FromLong(ok), value);
-}
-
-/* ready(timeout): whether a chunk is done; its outcome stays. */
-static PyObject *
-Task_ready(PyObject *op, PyTypeObject *cls, PyObject *const *args,
-           Py_ssize_t nargs, PyObject *Py_UNUSED(kwnames))
-{
-    TaskObject *self = (TaskObject *)op;
-    int mine = await_task(ext_state_of_class(cls), self,
-                          nargs > 0 ? args[0] : Py_None);
-    if (mine > 0) {
-        atoll_scheduler_give_back(self->pool->sched, self->task);
-        Py_RETURN_TRUE;
-    }
-    if (mine < 0 && !PyErr_ExceptionMatches(PyExc_TimeoutError)) {
-        return NULL;
-    }
-    PyErr_Clear();
-    Py_RETURN_FALSE;
-}
-
-/* What a chunk left over, as a list of tasks.  New reference. */
-static PyObject *
-take_rest(ext_state *st, TaskObject *self)
-{
-    PyObject *list = PyList_New(0);
-    atoll_task *rest = self->task->rest;
-    self->task->rest = NULL;
-    while (rest != NULL) {
-        atoll_task *next = rest->rest;
-        rest->rest = NULL;
-        PyObject *handle = wrap_task(st, self->pool, rest);
-        if (list != NULL
-            && (handle == NULL || PyList_Append(list, handle) < 0)) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(handle);
-        rest = next;
-    }
-    return list;
-}
-
-/* wait_chunk(timeout) -> (results, exception or None, rest, units, spent). */
-static PyObject *
-Task_wait_chunk(PyObject *op, PyTypeObject *cls, PyObject *const *args,
-                Py_ssize_t nargs, PyObject *Py_UNUSED(kwnames))
-{
-    TaskObject *self = (TaskObject *)op;
-    ext_state *st = ext_state_of_class(cls);
-    bool ok;
-    int mine = await_task(st, self, nargs > 0 ? args[0] : Py_None);
-    if (mine < 0) {
-        return NULL;
-    }
-    if (mine == 0) {
-        PyErr_SetString(PyExc_RuntimeError, "this chunk was taken before");
-        return NULL;
-    }
-    PyObject *value = ext_pool_outcome(st, self->pool, self->task, &ok);
-    PyObject *rest = value == NULL ? NULL : take_rest(st, self);
-    PyObject *error = Py_None;
-    if (rest == NULL) {
-        Py_XDECREF(value);
-        return NULL;
-    }
-    if (!ok) {
-        PyObject *before = Py_NewRef(PyTuple_GET_ITEM(value, 0));
-        error = Py_NewRef(PyTuple_GET_ITEM(value, 1));
-        Py_SETREF(value, before);
-        return Py_BuildValue("(NNNId)", value, error, rest,
-                             self->task->units,
-                             (double)self->task->spent / 1e9);
-    }
-    return Py_BuildValue("(NONId)", value, error, rest, self->task->units,
-                         (double)self->task->spent / 1e9);
-}
-
-static PyObject *
-Task_cancel(PyObject *op, PyObject *Py_UNUSED(args))
-{
-    TaskObject *self = (TaskObject *)op;
-    if (self->task->quiet) {
-        atoll_scheduler_drop(self->pool->sched, self->task);
-        Py_RETURN_TRUE;
-    }
-    if (!atoll_scheduler_cancel(self->pool->sched, self->task)) {
-        Py_RETURN_FALSE;
-    }
-    if (drop_future(self->pool, self->task) < 0) {
-        return NULL;
-    }
-    Py_RETURN_TRUE;
-}
-
-static PyObject *
-Task_running(PyObject *op, PyObject *Py_UNUSED(args))
-{
-    TaskObject *self = (TaskObject *)op;
-    return PyBool_FromLong(
-        atoll_scheduler_is_running(self->pool->sched, self->task));
-}
-
-/* pace() -> seconds a call took, or -1 if it is not known yet. */
-static PyObject *
-Task_pace(PyObject *op, PyObject *Py_UNUSED(args))
-{
-    TaskObject *self = (TaskObject *)op;
-    double pace = -1;
-    if (atoll_scheduler_is_done(self->pool->sched, self->task)
-        && self->task->verdict == ATOLL_VERDICT_RAN && self->task->units > 0)
-    {
-        pace = (double)self->task->spent / 1e9 / self->task->units;
-    }
-    return PyFloat_FromDouble(pace);
-}
-
-/* Fails: -1 with an exception; else whether it runs. */
-static int
-interrupt_task(atoll_scheduler *sched, atoll_task *task)
-{
-    atoll_interp *interp = NULL;
-    uint64_t generation = 0;
-    if (!atoll_scheduler_interrupt(sched, task, &interp, &generation)) {
-        return 0;
-    }
-    int result = 1;
-    if (generation != 0) {
-        result = ext_interrupt_one(interp, generation) < 0 ? -1 : 1;
-    }
-    if (interp != NULL) {
-        atoll_interp_release(interp);
-    }
-    return result;
-}
-
-static PyObject *
-Task_interrupt(PyObject *op, PyObject *Py_UNUSED(args))
-{
-    TaskObject *self = (TaskObject *)op;
-    int found = interrupt_task(self->pool->sched, self->task);
-    return found < 0 ? NULL : PyBool_FromLong(found);
-}
-
-static PyObject *
-Task_get_bytes(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyLong_FromSize_t(((TaskObject *)op)->bytes);
-}
-
-#define FAST METH_METHOD | METH_FASTCALL | METH_KEYWORDS
-
-static PyMethodDef Task_methods[] = {
-    {"wait", (PyCFunction)(void (*)(void))Task_wait, FAST,
-     PyDoc_STR("wait($self, timeout=None, /)\n--\n\n"
-               "(ok, value or exception); None if somebody else has it.")},
-    {"wait_chunk", (PyCFunction)(void (*)(void))Task_wait_chunk, FAST,
-     PyDoc_STR("wait_chunk($self, timeout=None, /)\n--\n\n"
-               "(results, exception or None, rest, calls, seconds).")},
-    {"ready", (PyCFunction)(void (*)(void))Task_ready, FAST,
-     PyDoc_STR("ready($self, timeout=None, /)\n--\n\n"
-               "Whether a chunk is done, in time.")},
-    {"cancel", Task_cancel, METH_NOARGS,
-     PyDoc_STR("cancel($self, /)\n--\n\nDrop it if it waits.")},
-    {"running", Task_running, METH_NOARGS,
-     PyDoc_STR("running($self, /)\n--\n\nDoes it run just now?")},
-    {"pace", Task_pace, METH_NOARGS,
-     PyDoc_STR("pace($self, /)\n--\n\nSeconds a call took, or -1.")},
-    {"interrupt", Task_interrupt, METH_NOARGS,
-     PyDoc_STR("interrupt($self, /)\n--\n\nStop it; False: it does not "
-               "run.")},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyGetSetDef Task_getset[] = {
-    {"bytes", Task_get_bytes, NULL, PyDoc_STR("size of its arguments"), NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
-static PyType_Slot Task_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("A task of a pool.")},
-    {Py_tp_traverse, Task_traverse},
-    {Py_tp_dealloc, Task_dealloc},
-    {Py_tp_methods, Task_methods},
-    {Py_tp_getset, Task_getset},
-    {0, NULL},
-};
-
-static PyType_Spec Task_spec = {
-    .name = "atoll._core._Task",
-    .basicsize = sizeof(TaskObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = Task_slots,
-};
 
 /* --- _Pool -------------------------------------------------------------------- */
 
@@ -506,7 +176,7 @@ hand_over(ext_state *st, PoolObject *self, atoll_task *task)
         = atoll_scheduler_submit(self->sched, task, NULL, &start);
     if (status == ATOLL_E_FULL) {
         atoll_wait wait;
-        if (make_wait(Py_None, &wait) < 0) {
+        if (ext_pool_make_wait(Py_None, &wait) < 0) {
             return -1;
         }
         do {
@@ -581,12 +251,12 @@ Pool_submit(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     }
     if (hand_over(st, self, task) < 0) {
         PyObject *error = PyErr_GetRaisedException();
-        (void)drop_future(self, task);
+        (void)ext_pool_drop_future(self, task);
         PyErr_SetRaisedException(error);
         atoll_task_release(task);
         return NULL;
     }
-    return wrap_task(st, self, task);
+    return ext_pool_wrap_task(st, self, task);
 }
 
 /* submit_chunk(fn, items, star) -> _Task */
@@ -622,7 +292,7 @@ Pool_submit_chunk(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         atoll_task_release(task);
         return NULL;
     }
-    PyObject *handle = wrap_task(st, self, task);
+    PyObject *handle = ext_pool_wrap_task(st, self, task);
     if (handle != NULL) {
         ((TaskObject *)handle)->bytes = bytes;
     }
@@ -704,7 +374,7 @@ Pool_take(PyObject *op, PyTypeObject *cls, PyObject *const *Py_UNUSED(args),
     atoll_task *list = NULL;
     atoll_wait wait;
     atoll_status status;
-    if (make_wait(Py_None, &wait) < 0) {
+    if (ext_pool_make_wait(Py_None, &wait) < 0) {
         return NULL;
     }
     do {
@@ -781,7 +451,7 @@ Pool_interrupt_all(PyObject *op, PyObject *Py_UNUSED(args))
     for (size_t i = 0;
          (task = atoll_scheduler_running(self->sched, i)) != NULL; i++)
     {
-        int found = interrupt_task(self->sched, task);
+        int found = ext_pool_interrupt_task(self->sched, task);
         atoll_task_release(task);
         if (found < 0) {
             return NULL;
@@ -819,7 +489,7 @@ Pool_join(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     ext_state *st = ext_state_of_class(cls);
     atoll_wait wait;
     atoll_status status;
-    if (make_wait(nargs > 0 ? args[0] : Py_None, &wait) < 0) {
+    if (ext_pool_make_wait(nargs > 0 ? args[0] : Py_None, &wait) < 0) {
         return NULL;
     }
     do {
@@ -883,19 +553,19 @@ Pool_get_broken(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyMethodDef Pool_methods[] = {
-    {"submit", (PyCFunction)(void (*)(void))Pool_submit, FAST,
+    {"submit", (PyCFunction)(void (*)(void))Pool_submit, POOL_FAST,
      PyDoc_STR("submit($self, future, timeout, fn, /, *args, **kwargs)\n"
                "--\n\nQueue a call; returns its _Task.")},
-    {"submit_chunk", (PyCFunction)(void (*)(void))Pool_submit_chunk, FAST,
+    {"submit_chunk", (PyCFunction)(void (*)(void))Pool_submit_chunk, POOL_FAST,
      PyDoc_STR("submit_chunk($self, fn, items, star, /)\n--\n\n"
                "Queue a call for each item; returns a _Task.")},
-    {"work", (PyCFunction)(void (*)(void))Pool_work, FAST,
+    {"work", (PyCFunction)(void (*)(void))Pool_work, POOL_FAST,
      PyDoc_STR("work($self, id, /)\n--\n\nBe a worker in this "
                "interpreter; returns why it ended.")},
-    {"take", (PyCFunction)(void (*)(void))Pool_take, FAST,
+    {"take", (PyCFunction)(void (*)(void))Pool_take, POOL_FAST,
      PyDoc_STR("take($self, /)\n--\n\nWait for completions; None: the pool "
                "is at its end.")},
-    {"join", (PyCFunction)(void (*)(void))Pool_join, FAST,
+    {"join", (PyCFunction)(void (*)(void))Pool_join, POOL_FAST,
      PyDoc_STR("join($self, timeout=None, /)\n--\n\nWait until no worker is "
                "left.")},
     {"cancel_all", Pool_cancel_all, METH_NOARGS,
@@ -958,7 +628,7 @@ pool_exec(PyObject *module, ext_state *st)
     part->pool_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &Pool_spec, NULL);
     part->task_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &Task_spec, NULL);
+        module, &ext_pool_task_spec, NULL);
     if (part->pool_type == NULL || part->task_type == NULL) {
         return -1;
     }
