@@ -53,6 +53,8 @@ look(PyTypeObject *type)
                  && type->tp_basicsize == PyBaseObject_Type.tp_basicsize
                  && type->tp_itemsize == 0
                  && type->tp_getattro == PyObject_GenericGetAttr
+                 /* copyreg's table is asked by the type's hash */
+                 && Py_TYPE(type)->tp_hash == PyType_Type.tp_hash
                  && type->tp_mro != NULL && !has_a_say(type);
     PyErr_Clear(); /* out of memory: the long way will meet it again */
     return plain;
