@@ -33,8 +33,8 @@ from types import (
 )
 
 from atoll import _core, _rebuild
-from atoll._reference import find, find_module, importable
 from atoll._rebuild import Space
+from atoll._reference import find, find_module, importable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

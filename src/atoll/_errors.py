@@ -72,7 +72,7 @@ class ExcInfo:
 
     __slots__ = ("errdisplay", "formatted", "msg", "type")
 
-    def __init__(self, type: Any, msg: str | None, formatted: str | None, errdisplay: str | None) -> None:  # noqa: A002
+    def __init__(self, type: Any, msg: str | None, formatted: str | None, errdisplay: str | None) -> None:
         self.type = type
         self.msg = msg
         self.formatted = formatted

@@ -33,7 +33,7 @@ def _filters() -> "list[tuple[Any, ...]]":
 
 def snapshot(stdio: str, warm: bool = False) -> "tuple[list[str], dict[str, Any]]":
     """(sys.path, what else a new interpreter takes over)."""
-    rest: "dict[str, Any]" = {"filters": _filters()}
+    rest: dict[str, Any] = {"filters": _filters()}
     if stdio == "creator":
         rest["creator"] = _core.get_current().id
     if warm:

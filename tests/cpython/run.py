@@ -74,6 +74,7 @@ def use_public_signature() -> None:
     """The tests make Interpreter objects by private keywords; atoll's takes an id."""
     import contextlib
     from concurrent import interpreters
+
     from test.test_interpreters import utils
 
     @contextlib.contextmanager

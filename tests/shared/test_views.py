@@ -13,7 +13,7 @@ import pytest
 import shared_helpers as helpers
 
 import atoll
-from atoll import SharedBuffer, _core, sync
+from atoll import _core, sync
 
 try:
     import _interpreters as raw

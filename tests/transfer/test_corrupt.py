@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import pytest
+
 from atoll import InterpreterError, _core
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import transfer_classes as classes
+
 from atoll import InterpreterError, NotShareableError, _core
 
 roundtrip = _core._roundtrip

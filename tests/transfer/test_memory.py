@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import transfer_classes as classes
+
 from atoll import _core
 
 

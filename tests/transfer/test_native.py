@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+
 from atoll import _core
 
 roundtrip = _core._roundtrip

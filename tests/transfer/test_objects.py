@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 import transfer_classes as classes
+
 from atoll import NotShareableError, _core
 
 roundtrip = _core._roundtrip

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from atoll import _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_native import same
+
+from atoll import _core
 
 LONG = 10 if os.environ.get("ATOLL_LONG") else 1
 
