@@ -462,16 +462,19 @@ stack_left(const thread_table *table)
     return here - table->stack_low;
 }
 
+/* Closing and printing go one deeper than calls may: what is at the limit can
+ * still be cleaned up. */
 static int
-check_depth(thread_table *table)
+check_depth(thread_table *table, unsigned flags)
 {
-    if (table->depth >= MAX_DEPTH) {
+    if (table->depth >= MAX_DEPTH && (flags & EXT_VISIT_RUN)) {
         PyErr_Format(PyExc_RecursionError,
                      "more than %d interpreters called inside each other",
                      MAX_DEPTH);
         return -1;
     }
-    if (stack_left(table) < MIN_STACK) {
+    if (stack_left(table) < (flags & EXT_VISIT_RUN ? MIN_STACK : MIN_STACK / 2))
+    {
         PyErr_SetString(PyExc_RecursionError,
                         "not enough stack left to enter an interpreter");
         return -1;
@@ -677,7 +680,7 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
         PyErr_NoMemory();
         return -1;
     }
-    if (check_depth(table) < 0) {
+    if (check_depth(table, flags) < 0) {
         return -1;
     }
     memset(visit, 0, sizeof(*visit));
