@@ -16,11 +16,17 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 ARGUMENTS: dict[str, list[str]] = {
     "stdlib_census.py": ["--jobs", "2", "--limit", "20"],
     "census_processes.py": ["--jobs", "2", "--limit", "20"],
+    "check_jsonl.py": ["--jobs", "2", "--lines", "3000"],
+    "sweep.py": ["--jobs", "2", "--steps", "3", "--people", "300"],
+    "wsgi_pool.py": ["--jobs", "2", "--demo", "--deadline", "0.2"],
 }
 #: What must be in the output, beside exit status 0.
 PRINTS = {
     "stdlib_census.py": "All four agree.",
     "census_processes.py": '"seconds"',
+    "check_jsonl.py": "3 lines are wrong",
+    "sweep.py": "who were ever ill",
+    "wsgi_pool.py": "over 1 connection",
 }
 
 
