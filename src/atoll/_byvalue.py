@@ -906,6 +906,11 @@ def _reduce_type_alias(obj: Any) -> Any:
     return _rebuild.make_typing, args
 
 
+def _reduce_partial_method(obj: Any) -> Any:
+    # Since 3.14 its own way of being copied does not work.
+    return _rebuild.make_partial_method, (type(obj), obj.func, obj.args, dict(obj.keywords))
+
+
 def _reduce_generic_alias(obj: Any) -> Any:
     origin = obj.__origin__
     if obj._name is None and isinstance(origin, type) and find(origin) is None:
@@ -930,6 +935,7 @@ _REDUCERS: dict[type, Callable[[Any], Any]] = {
 # By name: their modules are not loaded for this.
 _LATER_REDUCERS: dict[str, Callable[[Any], Any]] = {
     "functools._lru_cache_wrapper": _reduce_cached,
+    "functools.partialmethod": _reduce_partial_method,
     "weakref.WeakKeyDictionary": _reduce_weak,
     "weakref.WeakValueDictionary": _reduce_weak,
     "_weakrefset.WeakSet": _reduce_weak,

@@ -619,6 +619,11 @@ def set_wrapper(obj: Any, state: dict[str, Any]) -> None:
     obj.__dict__.update(state)
 
 
+def make_partial_method(cls: type, function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Builder: a functools.partialmethod."""
+    return cls(function, *args, **keywords)
+
+
 def make_mapping_proxy(mapping: dict[Any, Any]) -> Any:
     """Builder: a read-only view of a dict."""
     from types import MappingProxyType

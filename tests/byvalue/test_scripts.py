@@ -17,7 +17,7 @@ import pytest
 HERE = Path(__file__).parent
 SCRIPTS = sorted((HERE / "scripts").glob("*.py"))
 #: What depends on the script having a file of its own.
-NEED_FILE = {"exceptions", "globals", "functions", "errors"}
+NEED_FILE = {"exceptions", "globals", "functions", "errors", "more"}
 
 TWICE = """
 import os as _os
@@ -59,7 +59,7 @@ def test_there_are_scripts() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
 def test_as_script(script: Path, tmp_path: Path) -> None:
-    args = ["5000"] if script.stem == "growth" else []
+    args = ["50000" if os.environ.get("ATOLL_LONG") else "1"] if script.stem == "growth" else []
     assert run([str(marked(script, tmp_path)), *args], tmp_path) == "ok\n"
 
 

@@ -129,7 +129,7 @@ for work, share in [
     (theirs, 25),
     (rebinding, 10),
 ]:
-    n = max(N // share, 4000) // 4
+    n = max(N // share, 2000) // 4
     sizes = {"here": [local_size()], "there": [call(remote_size)]}
     for _ in range(4):
         work(n)
