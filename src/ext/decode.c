@@ -576,6 +576,12 @@ open_value(decoder *d, PyObject **out)
     if (base >= ATOLL_TAG_TUPLE && base <= ATOLL_TAG_SLICE) {
         return open_container(d, base, base != tag, out);
     }
+    if (tag == ATOLL_TAG_REF) {
+        /* A tuple that holds itself: it is on the stack now. */
+        d->r.at--;
+        int result = dec_rare_leaf(d, out);
+        return result == DEC_OPEN ? dec_corrupt(d) : result;
+    }
     return dec_open_other(d, tag, out);
 }
 

@@ -143,3 +143,20 @@ def test_duplicate_keys() -> None:
         inner = bytes([_core._encode([])[0], 2, tag, 3]) + big * 3 + big
         got = _core._decode(inner)
         assert got[1] == 1000
+
+
+def test_tuple_that_holds_itself() -> None:
+    # Only C code can make one.
+    one = _core._encode((1,))
+    items: list[Any] = []
+    items.append(items)
+    ref = _core._encode(items)[2:]
+    got = _core._decode(bytes([one[0] | 0x40, 1]) + ref)
+    assert type(got) is tuple and got[0] is got
+    # So that it can be ended.
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(None))
+    slot = ctypes.c_void_p.from_address(id(got) + tuple.__basicsize__)
+    slot.value = id(None)
+    ctypes.pythonapi.Py_DecRef(ctypes.py_object(got))

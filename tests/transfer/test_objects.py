@@ -339,3 +339,53 @@ def test_rebuilding_fails_with_a_note() -> None:
     with pytest.raises(TypeError) as other:
         roundtrip(classes.Reduced(lambda: (classes.Node, (1, 2, 3))))
     assert any("transfer_classes.Node" in note for note in other.value.__notes__)
+
+
+class Changing:
+    """Its class is changed between one use and the next."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+
+def test_a_class_that_changes() -> None:
+    sys.modules["transfer_classes"].Changing = Changing  # type: ignore[attr-defined]
+    Changing.__module__ = "transfer_classes"
+    for _ in range(3):
+        assert vars(roundtrip(Changing([1]))) == {"x": [1]}
+    Changing.__getstate__ = lambda self: {"y": self.x}  # type: ignore[method-assign, assignment]
+    assert vars(roundtrip(Changing([1]))) == {"y": [1]}
+    del Changing.__getstate__
+    assert vars(roundtrip(Changing([1]))) == {"x": [1]}
+    Changing.__reduce__ = lambda self: (Changing, ("reduced",))  # type: ignore[method-assign, assignment]
+    assert vars(roundtrip(Changing([1]))) == {"x": "reduced"}
+    del Changing.__reduce__
+    Changing.__setstate__ = lambda self, state: self.__dict__.update(z=state)  # type: ignore[attr-defined]
+    assert vars(roundtrip(Changing([1]))) == {"z": {"x": [1]}}
+    del Changing.__setstate__  # type: ignore[attr-defined]
+    Changing.__new__ = lambda cls, *args: object.__new__(cls)  # type: ignore[method-assign, assignment]
+    assert vars(roundtrip(Changing([1]))) == {"x": [1]}
+
+
+def test_plain_instances_by_the_thousand() -> None:
+    value = [classes.Record(i, classes.Node([i])) for i in range(3000)]
+    got = roundtrip(value)
+    assert [(r.a, r.b.x) for r in got] == [(i, [i]) for i in range(3000)]
+    empty = roundtrip([classes.Node.__new__(classes.Node) for _ in range(3)])
+    assert [vars(node) for node in empty] == [{}, {}, {}]
+    first = classes.Node()
+    first.x = {first: (first, [first])}
+    got = roundtrip((first, 5))[0]
+    assert got.x[got][1][0] is got
+
+
+def test_local_classes() -> None:
+    import dataclasses
+
+    @dataclasses.dataclass
+    class Local:
+        a: Any
+        b: Any = None
+
+    got = roundtrip([Local(1), Local([2], Local), Local])
+    assert got[2] is Local and type(got[0]) is Local and got[1] == Local([2], Local)
