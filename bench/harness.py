@@ -191,7 +191,7 @@ def human(value: float, unit: str) -> str:
 
 
 def head() -> str:
-    return f"{'':46}{'time':>9}{'atoll is':>15}  wanted"
+    return f"{'':46}{'time':>9}{'atoll is':>16}  wanted"
 
 
 def line(row: Row) -> str:
@@ -199,11 +199,12 @@ def line(row: Row) -> str:
     first, *rivals = row.values
     wants = f"at most {human(row.at_most, row.unit)}" if row.at_most is not None else ""
     verdict = {True: "met", False: "MISSED", None: ""}[row.met]
-    lines = [f"{row.name:46}{human(row.values[first], row.unit):>9}{'':15}  {wants:24}{verdict}"]
+    lines = [f"{row.name:46}{human(row.values[first], row.unit):>9}{'':16}  {wants:24}{verdict}"]
     for rival in rivals:
-        times = f"{row.ratios[rival]:.3g}x faster" if rival in row.ratios else ""
+        ratio = row.ratios.get(rival)
+        times = "" if ratio is None else f"{ratio:,.0f}x faster" if ratio >= 100 else f"{ratio:.3g}x faster"
         want = f"{row.wants[rival]:.3g}x" if rival in row.wants else ""
-        lines.append(f"    {rival:42}{human(row.values[rival], row.unit):>9}{times:>15}  {want}")
+        lines.append(f"    {rival:42}{human(row.values[rival], row.unit):>9}{times:>16}  {want}")
     if row.note:
         lines.append(f"    {row.note}")
     return "\n".join(text.rstrip() for text in lines)
