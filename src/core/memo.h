@@ -74,8 +74,7 @@ static inline atoll_status
 atoll_memo_add(atoll_memo *memo, const void *key, bool *out_found,
                uint32_t *out_value)
 {
-    if (ATOLL_UNLIKELY(memo->entries == NULL
-                       || memo->used * 2 > memo->mask)) {
+    if (ATOLL_UNLIKELY(memo->entries == NULL || memo->used * 2 > memo->mask)) {
         atoll_status status = atoll_memo_grow(memo);
         if (status != ATOLL_OK) {
             return status;

@@ -39,43 +39,43 @@ typedef enum atoll_tag {
     ATOLL_TAG_TRUE,
     ATOLL_TAG_ELLIPSIS,
     ATOLL_TAG_NOTIMPLEMENTED,
-    ATOLL_TAG_INT16, /* 2 bytes */
-    ATOLL_TAG_INT32, /* 4 */
-    ATOLL_TAG_INT64, /* 8 */
-    ATOLL_TAG_BIGINT, /* n, n bytes, two's complement */
-    ATOLL_TAG_FLOAT, /* 8 */
+    ATOLL_TAG_INT16,   /* 2 bytes */
+    ATOLL_TAG_INT32,   /* 4 */
+    ATOLL_TAG_INT64,   /* 8 */
+    ATOLL_TAG_BIGINT,  /* n, n bytes, two's complement */
+    ATOLL_TAG_FLOAT,   /* 8 */
     ATOLL_TAG_COMPLEX, /* 16 */
-    ATOLL_TAG_ASCII, /* length in 1 byte, so many bytes */
-    ATOLL_TAG_STR, /* kind in 1 byte (atoll_str_kind), n, n * width bytes */
-    ATOLL_TAG_KEY, /* 1 byte: length | 0x80 if interned; so many bytes of
+    ATOLL_TAG_ASCII,   /* length in 1 byte, so many bytes */
+    ATOLL_TAG_STR,   /* kind in 1 byte (atoll_str_kind), n, n * width bytes */
+    ATOLL_TAG_KEY,   /* 1 byte: length | 0x80 if interned; so many bytes of
                       ASCII: a short str that is likely to come again */
     ATOLL_TAG_BYTES, /* n, n bytes */
     ATOLL_TAG_BYTEARRAY, /* n, n bytes */
-    ATOLL_TAG_PIN_STR, /* kind, n, attachment number */
+    ATOLL_TAG_PIN_STR,   /* kind, n, attachment number */
     ATOLL_TAG_PIN_BYTES, /* n, attachment number */
     ATOLL_TAG_EMPTY_TUPLE,
-    ATOLL_TAG_RANGE, /* 3 ints, with their tags */
-    ATOLL_TAG_REF, /* memo number */
-    ATOLL_TAG_TUPLE, /* n, n V; the first that holds values */
-    ATOLL_TAG_LIST, /* n, n V */
-    ATOLL_TAG_DICT, /* n, n pairs of V */
-    ATOLL_TAG_SET, /* n, n V */
+    ATOLL_TAG_RANGE,     /* 3 ints, with their tags */
+    ATOLL_TAG_REF,       /* memo number */
+    ATOLL_TAG_TUPLE,     /* n, n V; the first that holds values */
+    ATOLL_TAG_LIST,      /* n, n V */
+    ATOLL_TAG_DICT,      /* n, n pairs of V */
+    ATOLL_TAG_SET,       /* n, n V */
     ATOLL_TAG_FROZENSET, /* n, n V; with MEMO then END, or REPLACED */
-    ATOLL_TAG_SLICE, /* 3 V; the last native one that holds values */
-    ATOLL_TAG_CROSSING, /* number of the registered type, attachment number */
-    ATOLL_TAG_DEF, /* attachment number of a definition */
-    ATOLL_TAG_GLOBAL, /* V module, V qualified name */
-    ATOLL_TAG_REDUCE, /* V callable, V args; then parts (atoll_part) */
-    ATOLL_TAG_NEWOBJ, /* V class, V args for __new__; then parts */
+    ATOLL_TAG_SLICE,     /* 3 V; the last native one that holds values */
+    ATOLL_TAG_CROSSING,  /* number of the registered type, attachment number */
+    ATOLL_TAG_DEF,       /* attachment number of a definition */
+    ATOLL_TAG_GLOBAL,    /* V module, V qualified name */
+    ATOLL_TAG_REDUCE,    /* V callable, V args; then parts (atoll_part) */
+    ATOLL_TAG_NEWOBJ,    /* V class, V args for __new__; then parts */
     ATOLL_TAG_NEWOBJ_EX, /* V class, V args, V kwargs; then parts */
-    ATOLL_TAG_INSTANCE, /* V class; n, n pairs of V: its attributes */
+    ATOLL_TAG_INSTANCE,  /* V class; n, n pairs of V: its attributes */
     ATOLL_TAG_EXCEPTION, /* group size + 1 or 0, V class, [V message]; then
                             REPLACED or 0 as a part; then [V members of the
                             group] and the V of transfer_impl.h */
-    ATOLL_TAG_REPLACED, /* memo number: the value just built was built inside
+    ATOLL_TAG_REPLACED,  /* memo number: the value just built was built inside
                            itself already; that one is meant */
-    ATOLL_TAG_NO_ARGS, /* a call's arguments, none */
-    ATOLL_TAG_ARGS, /* nargs, nkw, nkw V names, all V */
+    ATOLL_TAG_NO_ARGS,   /* a call's arguments, none */
+    ATOLL_TAG_ARGS,      /* nargs, nkw, nkw V names, all V */
     ATOLL_TAG_COUNT,
 } atoll_tag;
 
@@ -170,8 +170,8 @@ static inline void
 atoll_put_int(atoll_writer *writer, int64_t value)
 {
     if ((uint64_t)value - (uint64_t)ATOLL_INT_LEAST < ATOLL_INT_COUNT) {
-        *writer->at++ = (uint8_t)(ATOLL_TAG_INT
-                                  | (unsigned)(value - ATOLL_INT_LEAST));
+        *writer->at++
+            = (uint8_t)(ATOLL_TAG_INT | (unsigned)(value - ATOLL_INT_LEAST));
     }
     else if (value == (int16_t)value) {
         int16_t narrow = (int16_t)value;

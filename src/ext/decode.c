@@ -32,8 +32,8 @@ grow_stack(decoder *d)
 {
     size_t cap = d->cap * 2;
     bool is_inline = d->stack == d->inline_stack;
-    dec_frame *stack = atoll_realloc(is_inline ? NULL : d->stack,
-                                     cap * sizeof(*stack));
+    dec_frame *stack
+        = atoll_realloc(is_inline ? NULL : d->stack, cap * sizeof(*stack));
     if (stack == NULL) {
         return false;
     }
@@ -145,8 +145,8 @@ is_plain(PyObject *key)
 {
     PyTypeObject *type = Py_TYPE(key);
     return type == &PyUnicode_Type || type == &PyLong_Type
-           || type == &PyFloat_Type || type == &PyBytes_Type
-           || key == Py_None || type == &PyBool_Type;
+           || type == &PyFloat_Type || type == &PyBytes_Type || key == Py_None
+           || type == &PyBool_Type;
 }
 
 int
@@ -156,9 +156,8 @@ dec_put(decoder *d, dec_frame *f, PyObject *key, PyObject *value)
     if (ATOLL_UNLIKELY(d->exposed > 0) && f->kind != DEC_FROZENSET
         && (f->deferred || !plain)) {
         f->deferred = true; /* what follows waits, too: it keeps its order */
-        return defer(d, value == NULL
-                            ? PyTuple_Pack(2, f->obj, key)
-                            : PyTuple_Pack(3, f->obj, key, value));
+        return defer(d, value == NULL ? PyTuple_Pack(2, f->obj, key)
+                                      : PyTuple_Pack(3, f->obj, key, value));
     }
     int result = insert(f->obj, key, value);
     if (d->impure && (!plain || f->careful)) {

@@ -160,7 +160,7 @@ enum {
     READ_ITEMS,  /* a list of those read so far, or NULL */
     READ_PAIRS,  /* a key whose value comes next, or NULL */
     READ_SETTER,
-    READ_STATE,  /* the setter, or NULL */
+    READ_STATE, /* the setter, or NULL */
     READ_CAUSE,
     READ_CONTEXT,
     READ_SUPPRESS,
@@ -173,9 +173,9 @@ static void
 go_on(dec_frame *f)
 {
     static const uint8_t needs[READ_NOTHING] = {
-        [READ_ITEMS] = ATOLL_PART_ITEMS,   [READ_PAIRS] = ATOLL_PART_PAIRS,
-        [READ_SETTER] = ATOLL_PART_SETTER, [READ_STATE] = ATOLL_PART_STATE,
-        [READ_CAUSE] = ATOLL_PART_CHAIN,   [READ_CONTEXT] = ATOLL_PART_CHAIN,
+        [READ_ITEMS] = ATOLL_PART_ITEMS,    [READ_PAIRS] = ATOLL_PART_PAIRS,
+        [READ_SETTER] = ATOLL_PART_SETTER,  [READ_STATE] = ATOLL_PART_STATE,
+        [READ_CAUSE] = ATOLL_PART_CHAIN,    [READ_CONTEXT] = ATOLL_PART_CHAIN,
         [READ_SUPPRESS] = ATOLL_PART_CHAIN, [READ_NOTES] = ATOLL_PART_CHAIN,
     };
     do {
@@ -192,8 +192,7 @@ call(decoder *d, dec_frame *f, PyObject *kwargs)
     }
     else if (!PyType_Check(callable)
              || ((PyTypeObject *)callable)->tp_new == NULL) {
-        PyErr_Format(PyExc_TypeError, "cannot make instances of %R",
-                     callable);
+        PyErr_Format(PyExc_TypeError, "cannot make instances of %R", callable);
         made = NULL;
     }
     else {
@@ -305,9 +304,8 @@ set_dict(decoder *d, PyObject *obj, PyObject *state)
         if (PyUnicode_CheckExact(name)) {
             PyUnicode_InternInPlace(&name); /* as attributes' names are */
         }
-        result = PyDict_CheckExact(dict)
-                     ? PyDict_SetItem(dict, name, value)
-                     : PyObject_SetItem(dict, name, value);
+        result = PyDict_CheckExact(dict) ? PyDict_SetItem(dict, name, value)
+                                         : PyObject_SetItem(dict, name, value);
         Py_DECREF(name);
     }
     Py_XDECREF(dict);

@@ -56,8 +56,8 @@ group_args(PyTypeObject *cls, PyObject *message, Py_ssize_t size)
     for (Py_ssize_t i = 0; members != NULL && i < size; i++) {
         PyTuple_SET_ITEM(members, i, Py_NewRef(placeholder));
     }
-    PyObject *args = members == NULL ? NULL
-                                     : PyTuple_Pack(2, message, members);
+    PyObject *args
+        = members == NULL ? NULL : PyTuple_Pack(2, message, members);
     Py_XDECREF(placeholder);
     Py_XDECREF(members);
     return args;
@@ -83,13 +83,13 @@ make(decoder *d, dec_frame *f, PyObject *message)
     }
     PyTypeObject *cls = (PyTypeObject *)f->obj;
     PyTypeObject *base = ext_exception_base(cls);
-    bool group = PyType_IsSubtype(
-        cls, (PyTypeObject *)PyExc_BaseExceptionGroup);
+    bool group
+        = PyType_IsSubtype(cls, (PyTypeObject *)PyExc_BaseExceptionGroup);
     if (base == NULL || group != (message != NULL)) {
         return dec_corrupt(d);
     }
-    PyObject *args = group ? group_args(cls, message, f->size - 1)
-                           : PyTuple_New(0);
+    PyObject *args
+        = group ? group_args(cls, message, f->size - 1) : PyTuple_New(0);
     if (args != NULL) {
         made = base->tp_new(cls, args, NULL);
         Py_DECREF(args);
@@ -117,8 +117,8 @@ set_members(decoder *d, PyObject *obj, PyObject *members)
     PyTypeObject *base = ext_exception_base(Py_TYPE(obj));
     int result = 0;
     while (result == 0 && PyDict_Next(members, &pos, &name, &value)) {
-        const char *text = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name)
-                                                 : NULL;
+        const char *text
+            = PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
         if (text == NULL) {
             PyErr_Clear();
             return dec_corrupt(d);
@@ -145,8 +145,7 @@ init_foreign(PyObject *obj, PyObject *args)
     PyTypeObject *base = ext_exception_base(Py_TYPE(obj));
     PyTypeObject *usual = (PyTypeObject *)PyExc_BaseException;
     if (base->tp_init == usual->tp_init || base->tp_members != NULL
-        || PyObject_TypeCheck(obj,
-                              (PyTypeObject *)PyExc_BaseExceptionGroup)) {
+        || PyObject_TypeCheck(obj, (PyTypeObject *)PyExc_BaseExceptionGroup)) {
         return 0;
     }
     if (base->tp_init(obj, args, NULL) < 0) {
@@ -183,8 +182,7 @@ fill_group(decoder *d, PyObject *obj, PyObject *const *members,
         if (!PyExceptionInstance_Check(members[i])) {
             return dec_corrupt(d);
         }
-        Py_SETREF(((PyTupleObject *)tuple)->ob_item[i],
-                  Py_NewRef(members[i]));
+        Py_SETREF(((PyTupleObject *)tuple)->ob_item[i], Py_NewRef(members[i]));
     }
     return 0;
 }
@@ -292,8 +290,7 @@ dec_open_exception(decoder *d, PyObject **out)
     if (!atoll_get_count(&d->r, 1, &size) || size == 1) {
         return dec_corrupt(d);
     }
-    dec_frame f = {.kind = DEC_EXCEPTION,
-                   .phase = READ_CLASS,
-                   .size = (Py_ssize_t)size};
+    dec_frame f = {
+        .kind = DEC_EXCEPTION, .phase = READ_CLASS, .size = (Py_ssize_t)size};
     return dec_run(d, &f, out);
 }

@@ -330,9 +330,8 @@ get_range(decoder *d, PyObject **out)
                                            : dec_corrupt(d);
     }
     if (result == DEC_DONE) {
-        *out = PyObject_CallFunctionObjArgs((PyObject *)&PyRange_Type,
-                                            parts[0], parts[1], parts[2],
-                                            NULL);
+        *out = PyObject_CallFunctionObjArgs(
+            (PyObject *)&PyRange_Type, parts[0], parts[1], parts[2], NULL);
         if (*out == NULL) {
             result = DEC_FAILED;
             if (PyErr_ExceptionMatches(PyExc_ValueError)) {

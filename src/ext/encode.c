@@ -37,8 +37,8 @@ grow_stack(encoder *e)
 {
     size_t cap = e->cap * 2;
     bool is_inline = e->stack == e->inline_stack;
-    enc_frame *stack = atoll_realloc(is_inline ? NULL : e->stack,
-                                     cap * sizeof(*stack));
+    enc_frame *stack
+        = atoll_realloc(is_inline ? NULL : e->stack, cap * sizeof(*stack));
     if (stack == NULL) {
         return false;
     }
@@ -221,8 +221,7 @@ put_leaf(encoder *e, PyObject *obj)
         return ENC_DONE;
     }
     if (type == &PyBool_Type) {
-        atoll_put_u8(&e->w,
-                     obj == Py_True ? ATOLL_TAG_TRUE : ATOLL_TAG_FALSE);
+        atoll_put_u8(&e->w, obj == Py_True ? ATOLL_TAG_TRUE : ATOLL_TAG_FALSE);
         return ENC_DONE;
     }
     if (type == &PyDict_Type || type == &PyList_Type) {
@@ -249,8 +248,7 @@ enc_leaf(encoder *e, PyObject *obj)
 static inline int
 put_key_leaf(encoder *e, PyObject *obj)
 {
-    return PyUnicode_CheckExact(obj) ? enc_put_key(e, obj)
-                                     : put_leaf(e, obj);
+    return PyUnicode_CheckExact(obj) ? enc_put_key(e, obj) : put_leaf(e, obj);
 }
 
 /* ---- the steps ---- */
@@ -261,8 +259,8 @@ put_key_leaf(encoder *e, PyObject *obj)
 static int
 changed(const char *what)
 {
-    PyErr_Format(PyExc_RuntimeError,
-                 "%s changed size while it was being sent", what);
+    PyErr_Format(PyExc_RuntimeError, "%s changed size while it was being sent",
+                 what);
     return ENC_FAILED;
 }
 
@@ -553,20 +551,19 @@ open_set(encoder *e, PyObject *obj, enc_kind kind)
     unsigned tag = kind == ENC_SET ? ATOLL_TAG_SET : ATOLL_TAG_FROZENSET;
     if (enc_may_be_shared(e, obj)) {
         tag |= ATOLL_TAG_MEMO;
-        int met = kind == ENC_SET ? enc_memo_or_ref(e, obj)
-                                  : enc_find(e, obj);
+        int met = kind == ENC_SET ? enc_memo_or_ref(e, obj) : enc_find(e, obj);
         if (met != 0) {
             return met < 0 ? ENC_FAILED : ENC_DONE;
         }
-        if (kind == ENC_FROZENSET && e->frozen > 0 && times_open(e, obj) > MOST_TURNS) {
+        if (kind == ENC_FROZENSET && e->frozen > 0
+            && times_open(e, obj) > MOST_TURNS) {
             return too_many_turns(e, obj);
         }
     }
     PyObject *iterator = PyObject_GetIter(obj);
-    return iterator == NULL
-               ? ENC_FAILED
-               : open_container(e, obj, kind, tag, PySet_GET_SIZE(obj),
-                                iterator);
+    return iterator == NULL ? ENC_FAILED
+                            : open_container(e, obj, kind, tag,
+                                             PySet_GET_SIZE(obj), iterator);
 }
 
 /* Something that is no leaf: ENC_DONE; ENC_OPEN, with its frame pushed and

@@ -55,8 +55,8 @@ ext_exception_member(PyTypeObject *base, const char *name)
 static int
 has_own_way(transfer_part *part, PyTypeObject *cls)
 {
-    static const char *const names[] = {"__reduce__", "__reduce_ex__",
-                                        "__setstate__", "__getstate__"};
+    static const char *const names[]
+        = {"__reduce__", "__reduce_ex__", "__setstate__", "__getstate__"};
     int found = PyDict_Contains(part->dispatch_table, (PyObject *)cls);
     PyObject *mro = cls->tp_mro;
     for (Py_ssize_t i = 0; found == 0 && i < PyTuple_GET_SIZE(mro); i++) {
@@ -84,11 +84,9 @@ add_written(PyObject *members, PyObject *obj)
         || ((PyOSErrorObject *)obj)->written == -1) {
         return members;
     }
-    PyObject *written
-        = PyLong_FromSsize_t(((PyOSErrorObject *)obj)->written);
+    PyObject *written = PyLong_FromSsize_t(((PyOSErrorObject *)obj)->written);
     if (written == NULL
-        || PyDict_SetItemString(members, "characters_written", written)
-               < 0) {
+        || PyDict_SetItemString(members, "characters_written", written) < 0) {
         Py_CLEAR(members);
     }
     Py_XDECREF(written);
@@ -141,8 +139,8 @@ slots_of(transfer_part *part, PyObject *obj)
     if (Py_TYPE(obj)->tp_basicsize == base->tp_basicsize) {
         return Py_NewRef(Py_None);
     }
-    PyObject *names = PyObject_CallOneArg(part->slotnames,
-                                          (PyObject *)Py_TYPE(obj));
+    PyObject *names
+        = PyObject_CallOneArg(part->slotnames, (PyObject *)Py_TYPE(obj));
     PyObject *slots = names == NULL ? NULL : PyDict_New();
     for (Py_ssize_t i = 0;
          slots != NULL && PyList_Check(names) && i < PyList_GET_SIZE(names);
@@ -194,12 +192,12 @@ take_apart(transfer_part *part, PyObject *obj, PyObject *members_of_group)
     items[EXT_EXC_MEMBERS] = members;
     items[EXT_EXC_DICT] = Py_NewRef(exc->dict == NULL ? Py_None : exc->dict);
     items[EXT_EXC_SLOTS] = slots;
-    items[EXT_EXC_CAUSE] = Py_NewRef(exc->cause == NULL ? Py_None
-                                                        : exc->cause);
-    items[EXT_EXC_CONTEXT] = Py_NewRef(exc->context == NULL ? Py_None
-                                                            : exc->context);
-    items[EXT_EXC_SUPPRESS] = Py_NewRef(exc->suppress_context ? Py_True
-                                                              : Py_False);
+    items[EXT_EXC_CAUSE]
+        = Py_NewRef(exc->cause == NULL ? Py_None : exc->cause);
+    items[EXT_EXC_CONTEXT]
+        = Py_NewRef(exc->context == NULL ? Py_None : exc->context);
+    items[EXT_EXC_SUPPRESS]
+        = Py_NewRef(exc->suppress_context ? Py_True : Py_False);
     return values;
 }
 
@@ -227,9 +225,8 @@ enc_exception(encoder *e, PyObject *obj, int *out_result)
     *out_result = ENC_FAILED;
     if (enc_room(e, ATOLL_WRITE_ROOM) == 0) {
         atoll_put_u8(&e->w, ATOLL_TAG_EXCEPTION);
-        atoll_put_varint(&e->w, group == NULL
-                                    ? 0
-                                    : (uint64_t)PyTuple_GET_SIZE(group) + 1);
+        atoll_put_varint(
+            &e->w, group == NULL ? 0 : (uint64_t)PyTuple_GET_SIZE(group) + 1);
         e->child = PyTuple_GET_ITEM(values, 0);
         if (enc_push(e, &f) != NULL) {
             *out_result = ENC_OPEN;

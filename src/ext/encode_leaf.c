@@ -86,8 +86,7 @@ enc_put_wide_int(encoder *e, PyObject *obj, bool may_memo)
         return met < 0 ? ENC_FAILED : ENC_DONE;
     }
     Py_ssize_t size = ext_compat_long_size(obj);
-    if (size < 0
-        || enc_room(e, (size_t)size + 1 + ATOLL_VARINT_MAX) < 0) {
+    if (size < 0 || enc_room(e, (size_t)size + 1 + ATOLL_VARINT_MAX) < 0) {
         return ENC_FAILED;
     }
     atoll_put_u8(&e->w, tag);
@@ -142,7 +141,8 @@ enc_put_str(encoder *e, PyObject *obj)
     bool ascii = PyUnicode_IS_ASCII(obj);
     unsigned tag = ATOLL_TAG_ASCII;
     if (length > 1 && enc_may_be_shared(e, obj)) {
-        if (ascii && length <= ATOLL_KEY_MAX && PyUnicode_CHECK_INTERNED(obj)) {
+        if (ascii && length <= ATOLL_KEY_MAX
+            && PyUnicode_CHECK_INTERNED(obj)) {
             put_key(e, obj, length);
             return ENC_DONE;
         }
@@ -179,13 +179,13 @@ int
 enc_put_payload(encoder *e, PyObject *obj, unsigned tag, const void *data,
                 size_t size)
 {
-    int met = size == 0 && tag == ATOLL_TAG_BYTES ? 0
-                                                  : memo_leaf(e, obj, &tag);
+    int met
+        = size == 0 && tag == ATOLL_TAG_BYTES ? 0 : memo_leaf(e, obj, &tag);
     if (met != 0) {
         return met < 0 ? ENC_FAILED : ENC_DONE;
     }
-    bool pinned = e->pins != NULL && size >= EXT_PIN_LEAST
-                  && PyBytes_CheckExact(obj);
+    bool pinned
+        = e->pins != NULL && size >= EXT_PIN_LEAST && PyBytes_CheckExact(obj);
     if (enc_room(e, (pinned ? ATOLL_VARINT_MAX : size) + ATOLL_WRITE_ROOM)
         < 0) {
         return ENC_FAILED;
@@ -251,12 +251,12 @@ enc_rare_leaf(encoder *e, PyObject *obj)
     PyTypeObject *type = Py_TYPE(obj);
     if (type == &PyByteArray_Type) {
         return enc_put_payload(e, obj, ATOLL_TAG_BYTEARRAY,
-                           PyByteArray_AS_STRING(obj),
-                           (size_t)PyByteArray_GET_SIZE(obj));
+                               PyByteArray_AS_STRING(obj),
+                               (size_t)PyByteArray_GET_SIZE(obj));
     }
     if (type == &PyBytes_Type) {
         return enc_put_payload(e, obj, ATOLL_TAG_BYTES, PyBytes_AS_STRING(obj),
-                           (size_t)PyBytes_GET_SIZE(obj));
+                               (size_t)PyBytes_GET_SIZE(obj));
     }
     if (type == &PyComplex_Type) {
         return put_complex(e, obj);

@@ -39,8 +39,8 @@ subscript(PyObject *key)
         return PyUnicode_FromString("[...]");
     }
     bool is_long = PyUnicode_GET_LENGTH(shown) > 80;
-    PyObject *piece = PyUnicode_FromFormat(is_long ? "[%.77U...]" : "[%U]",
-                                           shown);
+    PyObject *piece
+        = PyUnicode_FromFormat(is_long ? "[%.77U...]" : "[%U]", shown);
     Py_DECREF(shown);
     return piece;
 }
@@ -120,7 +120,8 @@ piece_of(const enc_frame *f, bool attributes)
         if (f->phase == ENC_DICT_KEY) {
             return PyUnicode_FromFormat("[key %zd]", f->index);
         }
-        if ((attributes || f->kind == ENC_ATTRIBUTES) && f->phase == ENC_DICT_VALUE && f->other != NULL
+        if ((attributes || f->kind == ENC_ATTRIBUTES)
+            && f->phase == ENC_DICT_VALUE && f->other != NULL
             && PyUnicode_CheckExact(f->other)
             && PyUnicode_IsIdentifier(f->other)) {
             return PyUnicode_FromFormat(".%U", f->other);
@@ -169,8 +170,8 @@ path_of(const encoder *e)
         }
         const enc_frame *f = &e->stack[i];
         bool pair = attributes && f->kind == ENC_TUPLE && f->size == 2;
-        PyObject *piece = pair ? PyUnicode_FromString("")
-                               : piece_of(f, attributes);
+        PyObject *piece
+            = pair ? PyUnicode_FromString("") : piece_of(f, attributes);
         if (append(&path, piece) < 0) {
             break;
         }
@@ -197,9 +198,8 @@ enc_fail(encoder *e, PyObject *obj)
     PyObject *cause = PyErr_GetRaisedException();
     PyObject *path = path_of(e);
     /* type's own repr: a metaclass's might be anything */
-    PyObject *type = path == NULL
-                         ? NULL
-                         : PyType_Type.tp_repr((PyObject *)Py_TYPE(obj));
+    PyObject *type
+        = path == NULL ? NULL : PyType_Type.tp_repr((PyObject *)Py_TYPE(obj));
     if (type != NULL) {
         PyErr_SetRaisedException(cause);
         cause = NULL;

@@ -121,8 +121,7 @@ put_named(encoder *e, PyObject *obj, PyObject *name)
 {
     PyObject *module = NULL, *loaded = NULL;
     int result = ENC_FAILED;
-    if (ext_compat_getattr_optional(obj, e->part->names.module, &module)
-        < 0) {
+    if (ext_compat_getattr_optional(obj, e->part->names.module, &module) < 0) {
         return enc_fail(e, obj);
     }
     if (module == NULL || !PyUnicode_CheckExact(module)) {
@@ -531,10 +530,9 @@ put_buffer(encoder *e, PyObject *obj)
         PyErr_SetString(PyExc_ValueError, "the buffer is not contiguous");
         return enc_fail(e, obj);
     }
-    return enc_put_payload(e, obj,
-                           view->readonly ? ATOLL_TAG_BYTES
-                                          : ATOLL_TAG_BYTEARRAY,
-                           view->buf, (size_t)view->len);
+    return enc_put_payload(
+        e, obj, view->readonly ? ATOLL_TAG_BYTES : ATOLL_TAG_BYTEARRAY,
+        view->buf, (size_t)view->len);
 }
 
 /* atoll._byvalue.reduce(obj): what a definition holds.  Owns: *out_reduced.
@@ -601,8 +599,8 @@ put_definition(encoder *e, PyObject *obj, int *out_result)
     atoll_def *def;
     int found = ext_function_define(e->st, obj, &def);
     if (found > 0) {
-        *out_result = put_attachment(e, obj, ATOLL_TAG_DEF, -1,
-                                     &atoll_def_ops, def);
+        *out_result
+            = put_attachment(e, obj, ATOLL_TAG_DEF, -1, &atoll_def_ops, def);
         return 1;
     }
     if (found == 0) {
@@ -651,10 +649,9 @@ put_by_protocol(encoder *e, PyObject *obj)
     if (PyType_Check(obj) || PyFunction_Check(obj)) {
         return put_by_name(e, obj);
     }
-    return put_reduced(
-        e, obj,
-        PyObject_CallMethodOneArg(obj, e->part->names.reduce_ex,
-                                  e->part->names.protocol));
+    return put_reduced(e, obj,
+                       PyObject_CallMethodOneArg(obj, e->part->names.reduce_ex,
+                                                 e->part->names.protocol));
 }
 
 /* A function or class that is known: nothing runs, so nothing need be held.
@@ -697,8 +694,7 @@ put_class(encoder *e, PyObject *cls)
         return put_known(e, cls, def);
     }
     enc_become_impure(e);
-    return put_definition(e, cls, &result) == 0 ? put_by_name(e, cls)
-                                                : result;
+    return put_definition(e, cls, &result) == 0 ? put_by_name(e, cls) : result;
 }
 
 /* The common case of what follows, short: what object.__reduce_ex__ would
@@ -720,9 +716,8 @@ put_instance(encoder *e, PyObject *obj)
     if (dict == NULL) {
         return ENC_FAILED;
     }
-    enc_frame f = {.obj = dict,
-                   .size = PyDict_GET_SIZE(dict),
-                   .kind = ENC_ATTRIBUTES};
+    enc_frame f
+        = {.obj = dict, .size = PyDict_GET_SIZE(dict), .kind = ENC_ATTRIBUTES};
     atoll_put_varint(&e->w, (uint64_t)f.size);
     int result = enc_run(e, &f);
     Py_DECREF(dict);
@@ -736,8 +731,8 @@ is_plain_instance(encoder *e, PyObject *obj)
         || !ext_is_plain(e->part, Py_TYPE(obj))) {
         return false;
     }
-    int found = PyDict_Contains(e->part->dispatch_table,
-                                (PyObject *)Py_TYPE(obj));
+    int found
+        = PyDict_Contains(e->part->dispatch_table, (PyObject *)Py_TYPE(obj));
     if (found < 0) {
         PyErr_Clear(); /* then the long way will find out */
     }

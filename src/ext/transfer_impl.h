@@ -97,15 +97,15 @@ ext_is_plain(transfer_part *part, PyTypeObject *type);
 /* ---- encoding ---- */
 
 typedef enum enc_kind {
-    ENC_LIST,      /* index: next item */
-    ENC_TUPLE,     /* index: next item */
-    ENC_SLICE,     /* index: next of three */
-    ENC_DICT,      /* index: items written; pos: PyDict_Next's; phase */
-    ENC_SET,       /* index: items written; other: its iterator */
-    ENC_FROZENSET, /* the same */
+    ENC_LIST,       /* index: next item */
+    ENC_TUPLE,      /* index: next item */
+    ENC_SLICE,      /* index: next of three */
+    ENC_DICT,       /* index: items written; pos: PyDict_Next's; phase */
+    ENC_SET,        /* index: items written; other: its iterator */
+    ENC_FROZENSET,  /* the same */
     ENC_ATTRIBUTES, /* DICT, of an object: another name in messages */
-    ENC_REDUCE,    /* phase; other: the tuple from __reduce_ex__; item */
-    ENC_EXCEPTION, /* index: next of the values in other, a tuple */
+    ENC_REDUCE,     /* phase; other: the tuple from __reduce_ex__; item */
+    ENC_EXCEPTION,  /* index: next of the values in other, a tuple */
 } enc_kind;
 
 /* What a dict's frame waits for, and what its `other` then is. */
@@ -127,7 +127,7 @@ typedef struct enc_frame {
     uint8_t kind;
     uint8_t phase;
     uint8_t parts; /* REDUCE: atoll_part bits */
-    bool memo; /* it gets, or has, a memo number */
+    bool memo;     /* it gets, or has, a memo number */
 } enc_frame;
 
 #define ENC_INLINE 12
@@ -146,14 +146,14 @@ typedef struct encoder {
      * came before the first that is. */
     uint32_t memo_base;
     bool impure;
-    bool at_root; /* the next value is one of several roots */
+    bool at_root;    /* the next value is one of several roots */
     PyObject *child; /* borrowed; see ENC_OPEN */
     unsigned flags;
     ext_pins *pins;
     enc_frame *stack;
     size_t depth;
     size_t cap;
-    size_t frozen; /* frozensets on the stack */
+    size_t frozen;  /* frozensets on the stack */
     size_t reduces; /* objects on the stack that are no native values */
     const char *root;
     /* For the arguments of a call, whose place is in messages. */
@@ -366,8 +366,8 @@ typedef struct decoder {
      * `deferred`, a list of (op, container, key, value). */
     size_t exposed;
     PyObject *deferred;
-    bool native; /* nothing but native values is accepted */
-    bool impure; /* something not native is among what was made, so that
+    bool native;       /* nothing but native values is accepted */
+    bool impure;       /* something not native is among what was made, so that
                     hashing and comparing may run Python code */
     uint32_t new_keys; /* not found in the cache so far */
     uint32_t int_generation;
@@ -435,8 +435,7 @@ dec_put(decoder *d, dec_frame *f, PyObject *key, PyObject *value);
 /* Whether the state of an object must wait likewise; if so it does: 1, 0,
  * -1. */
 int
-dec_defer_state(decoder *d, PyObject *obj, PyObject *setter,
-                PyObject *state);
+dec_defer_state(decoder *d, PyObject *obj, PyObject *setter, PyObject *state);
 
 /* decode_build.c */
 /* What is neither a leaf nor a native container; tag is read, with no memo

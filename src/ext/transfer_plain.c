@@ -29,9 +29,8 @@ has_a_say(PyTypeObject *type)
         PyObject *mro = type->tp_mro;
         for (Py_ssize_t i = 0; found == 0 && i < PyTuple_GET_SIZE(mro); i++) {
             PyTypeObject *base = (PyTypeObject *)PyTuple_GET_ITEM(mro, i);
-            PyObject *dict = base == &PyBaseObject_Type
-                                 ? NULL
-                                 : PyType_GetDict(base);
+            PyObject *dict
+                = base == &PyBaseObject_Type ? NULL : PyType_GetDict(base);
             if (dict != NULL) {
                 found = PyDict_Contains(dict, name);
                 Py_DECREF(dict);

@@ -70,8 +70,7 @@ test_memo_out_of_memory(void)
     uint32_t value;
     bool found;
     atoll_fail_allocation(1, true);
-    CHECK(atoll_memo_add(&memo, objects[0], &found, &value)
-          == ATOLL_E_NOMEM);
+    CHECK(atoll_memo_add(&memo, objects[0], &found, &value) == ATOLL_E_NOMEM);
     atoll_fail_allocation(0, false);
     int refused = 0;
     for (int i = 0; i < 100; i++) {
@@ -100,8 +99,8 @@ test_varints(void)
     atoll_frame_init(&frame);
     for (unsigned bits = 0; bits <= 64; bits++) {
         for (int64_t off = -1; off <= 1; off++) {
-            uint64_t value = (bits == 64 ? 0 : UINT64_C(1) << bits)
-                             + (uint64_t)off;
+            uint64_t value
+                = (bits == 64 ? 0 : UINT64_C(1) << bits) + (uint64_t)off;
             uint64_t got = 0;
             atoll_frame_reset(&frame);
             atoll_writer writer;
@@ -126,8 +125,8 @@ test_varints(void)
 static void
 test_bad_varints(void)
 {
-    static const uint8_t longer[] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
-                                     0xFF, 0xFF, 0xFF, 0x02};
+    static const uint8_t longer[]
+        = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02};
     static const uint8_t endless[] = {0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
                                       0x80, 0x80, 0x80, 0x80, 0x80, 0x01};
     uint64_t got;
@@ -172,10 +171,18 @@ test_ints(void)
         int64_t value;
         size_t size;
     } cases[] = {
-        {-5, 1},        {122, 1},       {-6, 3},        {123, 3},
-        {INT16_MIN, 3}, {INT16_MAX, 3}, {INT16_MAX + 1, 5},
-        {INT32_MIN, 5}, {INT32_MAX, 5}, {(int64_t)INT32_MAX + 1, 9},
-        {INT64_MIN, 9}, {INT64_MAX, 9},
+        {-5, 1},
+        {122, 1},
+        {-6, 3},
+        {123, 3},
+        {INT16_MIN, 3},
+        {INT16_MAX, 3},
+        {INT16_MAX + 1, 5},
+        {INT32_MIN, 5},
+        {INT32_MAX, 5},
+        {(int64_t)INT32_MAX + 1, 9},
+        {INT64_MIN, 9},
+        {INT64_MAX, 9},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         atoll_frame_reset(&frame);

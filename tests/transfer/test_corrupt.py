@@ -101,7 +101,12 @@ def test_random_mixtures() -> None:
 def test_random_bytes() -> None:
     rng = random.Random(3)
     for _ in range(10_000 * LONG):
-        attempt(bytes(rng.choice([rng.randrange(64), rng.randrange(256), 5, 2, 1]) for _ in range(rng.randrange(1, 40))))
+        attempt(
+            bytes(
+                rng.choice([rng.randrange(64), rng.randrange(256), 5, 2, 1])
+                for _ in range(rng.randrange(1, 40))
+            )
+        )
 
 
 @pytest.mark.parametrize("tag", range(64))

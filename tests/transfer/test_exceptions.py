@@ -30,7 +30,14 @@ def caught(function: Any, *args: Any) -> BaseException:
 
 
 def test_plain() -> None:
-    for error in (ValueError(), ValueError(1, "a", [2]), KeyError("x"), KeyboardInterrupt(), GeneratorExit(), Warning("w")):
+    for error in (
+        ValueError(),
+        ValueError(1, "a", [2]),
+        KeyError("x"),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        Warning("w"),
+    ):
         send(error)
 
 

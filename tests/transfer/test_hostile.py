@@ -228,7 +228,11 @@ def test_explosive_objects() -> None:
             raise ValueError("hash")
         return 5
 
-    type_ = type("Loud", (classes.Node,), {"__hash__": rehash, "__module__": "transfer_classes", "__qualname__": "Loud"})
+    type_ = type(
+        "Loud",
+        (classes.Node,),
+        {"__hash__": rehash, "__module__": "transfer_classes", "__qualname__": "Loud"},
+    )
     classes.Loud = type_  # type: ignore[attr-defined]
     mapping = {type_(1): 1}
     group = frozenset([type_(1)])
@@ -290,7 +294,13 @@ def test_nothing_is_leaked() -> None:
 def test_no_reference_is_lost_or_gained() -> None:
     def build() -> list[Any]:
         leaf = [1.5]
-        return [leaf, (leaf, "shared text %d" % 1), {"k": leaf, (1, 2): {leaf[0]}}, frozenset([(1, 2)]), classes.Node(leaf)]
+        return [
+            leaf,
+            (leaf, "shared text %d" % 1),
+            {"k": leaf, (1, 2): {leaf[0]}},
+            frozenset([(1, 2)]),
+            classes.Node(leaf),
+        ]
 
     value = build()
     singletons = (None, True, (), 5, "k", classes.Node, leaf := value[0], value[4], value[1][1])

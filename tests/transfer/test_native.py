@@ -191,7 +191,11 @@ def test_many_different_keys() -> None:
 
 
 def test_ints_that_come_again() -> None:
-    value = [[i % 777 - 300 for i in range(5000)], {i * 1000: i * 1000 for i in range(300)}, {2000, 3000, 256 + 2000}]
+    value = [
+        [i % 777 - 300 for i in range(5000)],
+        {i * 1000: i * 1000 for i in range(300)},
+        {2000, 3000, 256 + 2000},
+    ]
     got = roundtrip([value, value[0]])
     assert same(got, [value, value[0]])
 
@@ -321,7 +325,20 @@ def test_is_shareable() -> None:
 
     for value in (None, True, 1, 10**50, 1.5, "a", "\ud800", b"x", (), (1, []), memoryview(b"x")):
         assert atoll.is_shareable(value) is True
-    for value in (1j, bytearray(), [], {}, set(), frozenset(), slice(1), range(3), ..., NotImplemented, len, object()):
+    for value in (
+        1j,
+        bytearray(),
+        [],
+        {},
+        set(),
+        frozenset(),
+        slice(1),
+        range(3),
+        ...,
+        NotImplemented,
+        len,
+        object(),
+    ):
         assert atoll.is_shareable(value) is False
     if sys.version_info >= (3, 14):
         from concurrent import interpreters

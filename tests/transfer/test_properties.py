@@ -26,7 +26,9 @@ atoms = (
     | st.builds(range, st.integers(-100, 10**20), st.integers(), st.integers(1, 10))
 )
 hashables = st.recursive(
-    atoms, lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=4) | st.lists(inner).map(tuple), max_leaves=8
+    atoms,
+    lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=4) | st.lists(inner).map(tuple),
+    max_leaves=8,
 )
 values = st.recursive(
     hashables | st.binary().map(bytearray),

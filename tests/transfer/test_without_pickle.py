@@ -37,7 +37,11 @@ def test_native_values_without_pickle() -> None:
 
 
 def test_objects_without_pickle() -> None:
-    code = CODE.replace('"copyreg", ', "").replace('print("native")', 'import decimal, collections; d = decimal.Decimal("1.5")')
-    code += "assert _core._roundtrip([d, collections.OrderedDict(a=[d])]) == [d, {'a': [d]}]\nprint('objects')\n"
+    code = CODE.replace('"copyreg", ', "").replace(
+        'print("native")', 'import decimal, collections; d = decimal.Decimal("1.5")'
+    )
+    code += (
+        "assert _core._roundtrip([d, collections.OrderedDict(a=[d])]) == [d, {'a': [d]}]\nprint('objects')\n"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "objects\n"), done.stderr
