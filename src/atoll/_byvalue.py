@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MISSING: Any = object()
-_ATOMS = frozenset([type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented)])
+_ATOMS = frozenset(
+    [type(None), bool, int, float, complex, str, bytes, range, type(...), type(NotImplemented)]
+)
 _HEAPTYPE = 1 << 9
 _IMMUTABLETYPE = 1 << 8
 
@@ -53,7 +55,17 @@ _NEVER_GLOBALS = frozenset(["__name__", "__builtins__", "__loader__", "__spec__"
 class Build:
     """One definition being made: what it holds, and what it depends on."""
 
-    __slots__ = ("attributes", "cells", "members", "namespaces", "outer", "places", "records", "root", "written")
+    __slots__ = (
+        "attributes",
+        "cells",
+        "members",
+        "namespaces",
+        "outer",
+        "places",
+        "records",
+        "root",
+        "written",
+    )
 
     def __init__(self, root: Any, outer: Build | None) -> None:
         self.root = root
@@ -324,7 +336,13 @@ def _is_fresh(function: FunctionType, written: set[int]) -> bool:
 
 _CONSTANT_MODULES = frozenset(["datetime", "decimal", "uuid", "fractions", "zoneinfo", "ipaddress"])
 _CONSTANT_TYPES = frozenset(
-    ["re.Pattern", "operator.itemgetter", "operator.attrgetter", "operator.methodcaller", "types.GenericAlias"]
+    [
+        "re.Pattern",
+        "operator.itemgetter",
+        "operator.attrgetter",
+        "operator.methodcaller",
+        "types.GenericAlias",
+    ]
     + ["pathlib.PosixPath", "pathlib._local.PosixPath", "typing.TypeVar", "typing.ParamSpec"]
 )
 
@@ -609,7 +627,10 @@ def _submodules(values: list[Any], attributes: set[str]) -> list[ModuleType]:
 
 
 def _is_dispatch(function: FunctionType) -> bool:
-    if "_clear_cache" not in function.__dict__ or type(function.__dict__.get("registry")) is not MappingProxyType:
+    if (
+        "_clear_cache" not in function.__dict__
+        or type(function.__dict__.get("registry")) is not MappingProxyType
+    ):
         return False
     return function.__globals__.get("__name__") == "functools"
 
@@ -841,7 +862,11 @@ def _mark_global(value: Any) -> None:
     kind = type(value)
     if not kind.__flags__ & _HEAPTYPE or issubclass(kind, type) or getattr(value, "__dict__", None):
         return
-    if _rebuild.identity_of(value) is None and _has_plain_reduce(kind) and kind.__basicsize__ <= object.__basicsize__ + 16:
+    if (
+        _rebuild.identity_of(value) is None
+        and _has_plain_reduce(kind)
+        and kind.__basicsize__ <= object.__basicsize__ + 16
+    ):
         _rebuild.identify(value, _core._unique_id(), True)
 
 
@@ -886,7 +911,13 @@ def _reduce_new_type(obj: Any) -> Any:
     if name is not None:
         return name
     names: dict[str, Any] = {}
-    args = (_number_of(obj), type(obj), (obj.__qualname__, obj.__supertype__), names, _module_name(obj.__module__))
+    args = (
+        _number_of(obj),
+        type(obj),
+        (obj.__qualname__, obj.__supertype__),
+        names,
+        _module_name(obj.__module__),
+    )
     return _rebuild.make_typing, args
 
 
@@ -894,7 +925,13 @@ def _reduce_named_sentinel(obj: Any) -> Any:
     name = find(obj)
     if name is not None:
         return name
-    return _rebuild.make_typing, (_number_of(obj), type(obj), (obj.__name__,), {}, _module_name(obj.__module__))
+    return _rebuild.make_typing, (
+        _number_of(obj),
+        type(obj),
+        (obj.__name__,),
+        {},
+        _module_name(obj.__module__),
+    )
 
 
 def _reduce_type_alias(obj: Any) -> Any:

@@ -645,7 +645,9 @@ def make_instance(number: int, function: Any, args: tuple[Any, ...]) -> Any:
     return obj
 
 
-def make_typing(number: int, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any], module: str | None) -> Any:
+def make_typing(
+    number: int, kind: type, args: tuple[Any, ...], kwargs: dict[str, Any], module: str | None
+) -> Any:
     """Builder: a TypeVar, ParamSpec, TypeVarTuple, NewType, type alias or sentinel."""
     decoding = _current()
     obj = decoding.find(number)

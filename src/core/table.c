@@ -55,8 +55,8 @@ atoll_status
 atoll_table_set(atoll_table *table, uint64_t key, void *value)
 {
     if (table->slots == NULL || table->count + 1 > table->mask / 2) {
-        uint32_t bits = table->slots == NULL ? LEAST_BITS
-                                             : 64 - table->shift + 1;
+        uint32_t bits
+            = table->slots == NULL ? LEAST_BITS : 64 - table->shift + 1;
         atoll_status status = resize(table, bits);
         if (status != ATOLL_OK) {
             return status;

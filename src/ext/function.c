@@ -160,8 +160,8 @@ define_by_value(ext_state *st, fn_entry *entry, bool *out_passing)
     PyObject *noted = NULL;
     PyObject *name = PyObject_CallMethod(byvalue, "name_of", "O", entry->key);
     PyObject *build = name == NULL ? NULL
-                                   : PyObject_CallMethod(byvalue, "begin",
-                                                         "O", entry->key);
+                                   : PyObject_CallMethod(byvalue, "begin", "O",
+                                                         entry->key);
     if (build == NULL) {
         Py_XDECREF(name);
         return NULL;
@@ -171,7 +171,8 @@ define_by_value(ext_state *st, fn_entry *entry, bool *out_passing)
     const char *root = PyUnicode_AsUTF8(name);
     bool written = root != NULL
                    && ext_encode(st, entry->key, root, EXT_ENCODE_DEFINITION,
-                                 NULL, &frame) == 0;
+                                 NULL, &frame)
+                          == 0;
     PyObject *error = PyErr_GetRaisedException();
     noted = PyObject_CallMethod(byvalue, "end", "O", build);
     if (error != NULL) {
@@ -201,9 +202,12 @@ static bool
 has_name(PyObject *obj)
 {
     static const char *const types[] = {
-        "functools._lru_cache_wrapper", "typing.TypeVar",
-        "typing.ParamSpec",             "typing.TypeVarTuple",
-        "typing.TypeAliasType",         "NewType",
+        "functools._lru_cache_wrapper",
+        "typing.TypeVar",
+        "typing.ParamSpec",
+        "typing.TypeVarTuple",
+        "typing.TypeAliasType",
+        "NewType",
         "sentinel",
     };
     if (PyFunction_Check(obj) || PyType_Check(obj)) {
@@ -234,8 +238,8 @@ define_anew(ext_state *st, PyObject *obj, atoll_def **out_def)
         return -1;
     }
     bool by_value = text == Py_None, passing = false;
-    fn_entry *entry = ext_function_entry_new(
-        obj, by_value ? FN_BY_VALUE : FN_BY_REFERENCE);
+    fn_entry *entry = ext_function_entry_new(obj, by_value ? FN_BY_VALUE
+                                                           : FN_BY_REFERENCE);
     atoll_def *def = NULL;
     if (entry != NULL) {
         def = by_value ? define_by_value(st, entry, &passing)

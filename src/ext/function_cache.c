@@ -69,7 +69,7 @@ ext_function_sweep(function_part *part)
  * too.  NULL with MemoryError. */
 fn_slot *
 ext_function_add_slot(function_part *part, atoll_def *def, fn_keeper keeper,
-         PyObject *obj, fn_entry *entry)
+                      PyObject *obj, fn_entry *entry)
 {
     fn_slot *slot = PyMem_Calloc(1, sizeof(*slot));
     if (slot == NULL) {
@@ -155,14 +155,16 @@ ext_function_add_entry(function_part *part, fn_entry *entry)
     if (entry->ref == NULL) {
         goto error;
     }
-    if (atoll_table_set(&part->by_ref, fn_address(entry->ref), entry) != ATOLL_OK
+    if (atoll_table_set(&part->by_ref, fn_address(entry->ref), entry)
+            != ATOLL_OK
         || atoll_table_set(&part->by_key, fn_address(entry->key), entry)
                != ATOLL_OK) {
         PyErr_NoMemory();
         goto error;
     }
     if (entry->kind != FN_FOREIGN
-        && ext_function_add_slot(part, entry->def, FN_OWN, entry->key, entry) == NULL) {
+        && ext_function_add_slot(part, entry->def, FN_OWN, entry->key, entry)
+               == NULL) {
         goto error;
     }
     if (entry->holds) {
@@ -175,4 +177,3 @@ error:;
     PyErr_SetRaisedException(error);
     return -1;
 }
-

@@ -27,8 +27,8 @@ typedef struct fn_record {
     Py_ssize_t n_attributes;
     Py_ssize_t n_cells;
     Py_ssize_t n_globals;
-    PyObject **names;  /* owned: of the keywords, attributes, globals */
-    fn_proof *proofs;  /* of defaults, keywords, attributes, cells, globals */
+    PyObject **names; /* owned: of the keywords, attributes, globals */
+    fn_proof *proofs; /* of defaults, keywords, attributes, cells, globals */
 } fn_record;
 
 typedef enum fn_kind {
@@ -60,9 +60,9 @@ typedef struct fn_entry {
 
 /* Who keeps the object of a slot alive. */
 typedef enum fn_keeper {
-    FN_KEPT,  /* the slot */
-    FN_OWN,   /* nobody: it is what `entry` is for */
-    FN_WEAK,  /* nobody: an original that came home in another's definition;
+    FN_KEPT, /* the slot */
+    FN_OWN,  /* nobody: it is what `entry` is for */
+    FN_WEAK, /* nobody: an original that came home in another's definition;
                  obj is a weak reference to it */
 } fn_keeper;
 
@@ -81,9 +81,9 @@ typedef struct function_part {
     atoll_table by_id;
     fn_entry *oldest, *newest; /* those that hold something */
     size_t holders;
-    size_t new_count;  /* slots since the last sweep */
+    size_t new_count; /* slots since the last sweep */
     size_t new_bytes;
-    PyObject *forget;  /* the callback of all weak references */
+    PyObject *forget; /* the callback of all weak references */
     /* Modules of atoll, once used. */
     PyObject *reference;
     PyObject *byvalue;

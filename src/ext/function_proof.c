@@ -189,8 +189,8 @@ ext_function_prove_reference(fn_entry *entry, PyObject *text)
     }
     PyObject *value;
     entry->name = Py_NewRef(PyTuple_GET_ITEM(first, 0));
-    int found = ext_compat_dict_get(PyModule_GetDict(module), entry->name,
-                                    &value);
+    int found
+        = ext_compat_dict_get(PyModule_GetDict(module), entry->name, &value);
     if (found < 0 || (found == 0 && entry->kind == FN_BY_REFERENCE)) {
         result = found; /* by the module's __getattr__: not watched */
         goto done;
@@ -216,8 +216,8 @@ reference_holds(fn_entry *entry)
     if (alive <= 0) {
         return alive;
     }
-    int same = matches_item(&entry->found, PyModule_GetDict(module),
-                            entry->name);
+    int same
+        = matches_item(&entry->found, PyModule_GetDict(module), entry->name);
     Py_DECREF(module);
     return same;
 }
@@ -235,8 +235,8 @@ typedef struct fn_filler {
 static int
 add_proof(fn_filler *filler, PyObject *value)
 {
-    return make_proof(filler->entry,
-                      &filler->record->proofs[filler->proofs++], value);
+    return make_proof(filler->entry, &filler->record->proofs[filler->proofs++],
+                      value);
 }
 
 static int
@@ -262,18 +262,15 @@ typedef struct fn_note {
 static int
 alloc_record(fn_record *record, const fn_note *note)
 {
-    record->n_defaults = note->defaults == Py_None
-                             ? -1
-                             : PyTuple_GET_SIZE(note->defaults);
-    record->n_keywords = note->keywords == Py_None
-                             ? -1
-                             : PyDict_GET_SIZE(note->keywords);
-    record->n_attributes = note->attributes == Py_None
-                               ? 0
-                               : PyDict_GET_SIZE(note->attributes);
+    record->n_defaults
+        = note->defaults == Py_None ? -1 : PyTuple_GET_SIZE(note->defaults);
+    record->n_keywords
+        = note->keywords == Py_None ? -1 : PyDict_GET_SIZE(note->keywords);
+    record->n_attributes
+        = note->attributes == Py_None ? 0 : PyDict_GET_SIZE(note->attributes);
     record->n_cells = PyTuple_GET_SIZE(note->cells);
-    record->n_globals = PyDict_GET_SIZE(note->present)
-                        + PyTuple_GET_SIZE(note->absent);
+    record->n_globals
+        = PyDict_GET_SIZE(note->present) + PyTuple_GET_SIZE(note->absent);
     size_t names = (size_t)count_names(record);
     size_t proofs = (size_t)count_proofs(record);
     record->names = PyMem_Calloc(names + 1, sizeof(*record->names));
@@ -341,8 +338,7 @@ alloc_records(fn_entry *entry, size_t count)
 }
 
 int
-ext_function_prove_value(fn_entry *entry, PyObject *records,
-                         PyObject *missing)
+ext_function_prove_value(fn_entry *entry, PyObject *records, PyObject *missing)
 {
     Py_ssize_t count = PyList_GET_SIZE(records);
     if (alloc_records(entry, (size_t)count) < 0) {
@@ -352,10 +348,9 @@ ext_function_prove_value(fn_entry *entry, PyObject *records,
         fn_note note;
         if (!PyArg_ParseTuple(PyList_GET_ITEM(records, i), "OOOOOO!O!O!",
                               &note.function, &note.code, &note.defaults,
-                              &note.keywords, &note.attributes,
-                              &PyTuple_Type, &note.cells,
-                              &PyDict_Type, &note.present, &PyTuple_Type,
-                              &note.absent)
+                              &note.keywords, &note.attributes, &PyTuple_Type,
+                              &note.cells, &PyDict_Type, &note.present,
+                              &PyTuple_Type, &note.absent)
             || fill_record(entry, &entry->records[i], &note, missing) < 0) {
             return -1;
         }
@@ -451,8 +446,7 @@ defaults_hold(const fn_record *record, PyObject *defaults)
 
 /* The keywords' defaults and the attributes. */
 static int
-dicts_hold(const fn_record *record, const fn_proof *proofs,
-           PyObject *function)
+dicts_hold(const fn_record *record, const fn_proof *proofs, PyObject *function)
 {
     PyObject *keywords = PyFunction_GET_KW_DEFAULTS(function);
     PyObject *attributes = attributes_of(function);
