@@ -63,6 +63,7 @@ static int thread_key_error;
 ext_attach_setup_fn ext_attach_setup;
 int (*ext_attach_on_main_visit)(void);
 void (*ext_attach_on_main_resume)(void);
+void (*ext_attach_on_main_wait)(atoll_parker *parker);
 void (*ext_attach_on_call)(ext_visit *visit);
 void (*ext_attach_on_return)(ext_visit *visit);
 void (*ext_attach_on_end)(ext_visit *visit);
@@ -180,7 +181,15 @@ atoll_parker *
 ext_attach_parker(void)
 {
     thread_table *table = get_table();
-    return table == NULL ? NULL : &table->parker;
+    if (table == NULL) {
+        return NULL;
+    }
+    if (table->is_main && table->top == NULL
+        && ext_attach_on_main_wait != NULL)
+    {
+        ext_attach_on_main_wait(&table->parker);
+    }
+    return &table->parker;
 }
 
 ext_visit *

@@ -116,6 +116,8 @@ ext_attach_interrupt_thread(unsigned long ident);
  * one further in. */
 extern int (*ext_attach_on_main_visit)(void);
 extern void (*ext_attach_on_main_resume)(void);
+/* The main thread, in no visit, is about to wait at its parker. */
+extern void (*ext_attach_on_main_wait)(atoll_parker *parker);
 /* Set by interrupt.c: called when a call has been made from inside one that
  * does not know of its interruption yet, when the thread comes back to such a
  * one, and when a call ends (attached to visit->interp). */

@@ -256,6 +256,24 @@ on_main_resume(void)
     }
 }
 
+/* The hook of attach.c: the main thread, in no visit, is about to wait.  A
+ * signal that came between its last look and its sleep would wake nobody: so
+ * our handler must be there, which leaves an interruption in the parker, and
+ * if it was not, one is left for what may have come before.  One system call,
+ * for those who must sleep anyway. */
+static void
+on_main_wait(atoll_parker *parker)
+{
+    static atomic_bool watching;
+    if (ext_helper_start() < 0) {
+        return;
+    }
+    if (!atomic_exchange(&watching, true) || watch(SIGINT)) {
+        (void)watch_all();
+        atoll_parker_interrupt(parker);
+    }
+}
+
 /* --- on the helper thread ------------------------------------------------------- */
 
 /* Sends a signal after the main thread, into the interpreter it is in.
@@ -364,6 +382,7 @@ ext_signals_open(void)
 {
     ext_attach_on_main_visit = on_main_visit;
     ext_attach_on_main_resume = on_main_resume;
+    ext_attach_on_main_wait = on_main_wait;
 }
 
 void

@@ -49,6 +49,11 @@ def catch(obj: Any, name: str, *args: Any, **kwargs: Any) -> str:
         return type(error).__name__
 
 
+def set_and_call(event: Any, function: Any, *args: Any) -> Any:
+    event.set()
+    return function(*args)
+
+
 def hold(lock: Any, held: Any, go: Any) -> None:
     with lock:
         held.set()

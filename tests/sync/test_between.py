@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 import pickle
 import subprocess
 import sys
@@ -824,29 +825,32 @@ def waits(ready):
     def in_condition():
         with condition:
             condition.wait()
-    yield from (lock.acquire, lambda: lock.acquire(timeout=1000), semaphore.acquire, event.wait, in_condition)
-    yield barrier.wait
-    yield lambda: interp.call(lock.acquire)
-    yield lambda: interp.call(event.wait, 1000)
+    def inside(wait):
+        ready.set()
+        wait()
+    for wait in (lock.acquire, lambda: lock.acquire(timeout=1000), semaphore.acquire, event.wait, in_condition):
+        yield inside, wait
+    yield inside, barrier.wait
+    yield interp.call, helpers.set_and_call, ready, lock.acquire
+    yield interp.call, helpers.set_and_call, ready, event.wait, 1000
 
+import sync_helpers as helpers
 interp = atoll.create()
-interp.call(len, ())
-ready = threading.Event()
-for wait in waits(ready):
+ready = sync.Event()
+interp.call(helpers.set_and_call, ready, len, ())
+for function, *args in waits(ready):
+    ready.clear()
     thread = threading.Thread(target=interrupt, args=(ready,))
     thread.start()
     try:
-        ready.set()
-        wait()
+        function(*args)
     except KeyboardInterrupt:
         print("interrupted", flush=True)
     thread.join()
-    ready.clear()
 """
-        out = self.run(code)
+        out = self.run(code, env=dict(os.environ, PYTHONPATH=os.path.dirname(__file__)))
         assert (out.returncode, out.stdout, out.stderr) == (0, "interrupted\n" * 8, "")
 
-    @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork")
     def test_fork(self):
         """The child: what another interpreter held is OWNER DIED; what main held is held."""
         code = """
