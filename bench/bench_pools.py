@@ -99,7 +99,7 @@ def scaling():
     with InterpreterPoolExecutor(1) as one:
         one.submit(work, 0.01).result()
         competitors = {"one core": one, **pools(processes=True, threads=False)}
-        best = {name: 1e9 for name in competitors}
+        best = dict.fromkeys(competitors, 1000000000.0)
         for _ in range(5):
             for name, pool in competitors.items():
                 start = time.perf_counter()
