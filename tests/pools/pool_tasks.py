@@ -77,14 +77,14 @@ def stubborn(started: Any, release: Any) -> str:
     """Goes on after any number of interruptions, until it is released."""
     from atoll import Interrupted
 
-    started.set()
-    while not release.is_set():
+    while True:
         try:
+            started.set()
             while not release.is_set():
                 pass
+            return "released"
         except Interrupted:
-            pass
-    return "released"
+            continue
 
 
 def sleep(seconds: float, started: Any = None) -> None:

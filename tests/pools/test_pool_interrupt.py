@@ -113,7 +113,7 @@ def test_stuck_worker_is_replaced() -> None:
 def test_stuck_at_its_deadline() -> None:
     with InterpreterPoolExecutor(1) as pool:
         started, release = sync.Event(), sync.Event()
-        future = pool.options(timeout=0.05).submit(tasks.stubborn, started, release)
+        future = pool.options(timeout=0.5).submit(tasks.stubborn, started, release)
         other = pool.submit(tasks.square, 5)
         with pytest.raises(ExecutionTimeout, match="did not stop"):
             future.result(LONG)
