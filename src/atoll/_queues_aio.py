@@ -24,7 +24,7 @@ from ._errors import QueueShutDown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+    from asyncio import AbstractEventLoop, Future
     from typing import Any
 
     from ._core import Queue
@@ -35,10 +35,13 @@ __all__ = ["AsyncIterator", "aget", "aput"]
 class _Bell:
     """The reader of one event loop: tells the futures whose waits are over."""
 
-    __slots__ = ("__weakref__", "waits")
+    __slots__ = ("__weakref__", "futures", "waits")
 
     def __init__(self) -> None:
         self.waits = _QueueLoop()
+        #: Those of all waits: the event loop keeps the tasks that wait, as it
+        #: does for other kinds of waiting, even if nobody else does.
+        self.futures: set[Future[None]] = set()
 
     def __call__(self) -> None:
         for future in self.waits.take():
@@ -49,7 +52,7 @@ class _Bell:
 _bells: WeakKeyDictionary[AbstractEventLoop, ref[_Bell]] = WeakKeyDictionary()
 
 
-def _waits_of(loop: AbstractEventLoop) -> _QueueLoop:
+def _bell_of(loop: AbstractEventLoop) -> _Bell:
     known = _bells.get(loop)
     bell = None if known is None else known()
     # After a fork the child's descriptor is closed.
@@ -57,32 +60,44 @@ def _waits_of(loop: AbstractEventLoop) -> _QueueLoop:
         bell = _Bell()
         loop.add_reader(bell.waits.fileno(), bell)
         _bells[loop] = ref(bell)
-    return bell.waits
+    return bell
 
 
 async def aget(queue: Queue[Any]) -> Any:
     """Queue.aget()."""
     loop = get_running_loop()
-    future = loop.create_future()
-    pending = _waits_of(loop).get(queue, future)
+    bell = _bell_of(loop)
+    future: Future[None] = loop.create_future()
+    pending = bell.waits.get(queue, future)
+    if pending.ready:
+        return pending.finish()
+    futures = bell.futures
+    del bell  # see above
+    futures.add(future)
     try:
-        if not pending.ready:
-            await future
+        await future
         return pending.finish()
     finally:
+        futures.discard(future)
         pending.cancel()
 
 
 async def aput(queue: Queue[Any], obj: Any) -> None:
     """Queue.aput()."""
     loop = get_running_loop()
-    future = loop.create_future()
-    pending = _waits_of(loop).put(queue, future, obj)
+    bell = _bell_of(loop)
+    future: Future[None] = loop.create_future()
+    pending = bell.waits.put(queue, future, obj)
+    if pending.ready:
+        return
+    futures = bell.futures
+    del bell
+    futures.add(future)
     try:
-        if not pending.ready:
-            await future
+        await future
         pending.finish()
     finally:
+        futures.discard(future)
         pending.cancel()
 
 

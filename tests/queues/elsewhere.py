@@ -192,3 +192,27 @@ def wait_and_get(queues: list[atoll.Queue], count: int) -> list[object]:
             except atoll.QueueEmpty:
                 continue
     return got
+
+
+def run_async(source: atoll.Queue, target: atoll.Queue) -> int:
+    import asyncio
+
+    async def main() -> int:
+        count = 0
+        async for item in source:
+            await target.aput(item)
+            count += 1
+        return count
+
+    return asyncio.run(main())
+
+
+def leave_a_loop_waiting(queue: atoll.Queue) -> None:
+    """An event loop, not closed, with a task that waits; both are kept."""
+    import asyncio
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(queue.aget())
+    while not _core._queue_waiting(queue)[0]:
+        loop.run_until_complete(asyncio.sleep(0))
+    kept.extend([loop, task])
