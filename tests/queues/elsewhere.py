@@ -216,3 +216,136 @@ def leave_a_loop_waiting(queue: atoll.Queue) -> None:
     while not _core._queue_waiting(queue)[0]:
         loop.run_until_complete(asyncio.sleep(0))
     kept.extend([loop, task])
+
+
+def crack(number: int) -> None:
+    raise ValueError(number)
+
+
+class Fragile:
+    """Can be sent, but nowhere be rebuilt."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return crack, (self.number,)
+
+
+def do(queue: atoll.Queue, name: str, arguments: tuple[object, ...], bad: object = "drop") -> tuple[object, ...]:
+    """One operation of the stress test: ("ok", value) or (the exception's name, detail).
+
+    bad: what becomes of an item that cannot be rebuilt: "drop", "put back", or
+    a queue to forward it to.
+    """
+    try:
+        if name == "put":
+            value, policy = arguments
+            marker = None if policy is None else getattr(atoll, str(policy))
+            queue.put_nowait(make(value), unbounditems=marker)
+            return "ok", None
+        if name == "put_many":
+            return "ok", queue.put_many([make(value) for value in arguments], timeout=0)
+        if name == "get_many":
+            return "ok", queue.get_many(*arguments, timeout=0)
+        if name == "ready":
+            return "ok", bool(atoll.wait([queue], 0))
+        return "ok", getattr(queue, name)(*arguments)
+    except atoll.QueueItemError as error:
+        if bad == "put back":
+            error.put_back()
+        elif bad != "drop":
+            try:
+                error.forward(bad, 0)
+            except (atoll.QueueFull, atoll.QueueShutDown):
+                error.put_back()
+        return "QueueItemError", None
+    except (atoll.QueueError, ValueError) as error:
+        return type(error).__name__, getattr(error, "items_put", None)
+
+
+def make(value: object) -> object:
+    return Fragile(value[1]) if type(value) is tuple and value[0] == "fragile" else value
+
+
+def produce(queue: atoll.Queue, name: int, count: int, seed: int) -> None:
+    """Puts (name, 0), (name, 1), ... in every way there is."""
+    import random
+
+    dice = random.Random(seed)
+    number = 0
+    while number < count:
+        some = [(name, n) for n in range(number, min(count, number + dice.randrange(1, 8)))]
+        timeout = dice.choice([None, 0, 0.0001, 0.01, 5])
+        try:
+            if dice.random() < 0.5:
+                queue.put(some[0], timeout=timeout)
+                number += 1
+            else:
+                number += queue.put_many(some, timeout)
+        except atoll.QueueFull as error:
+            number += getattr(error, "items_put", 0)
+
+
+def consume(queue: atoll.Queue, seed: int) -> list[object]:
+    """Gets until the queue is shut down, in every way there is."""
+    import random
+
+    dice = random.Random(seed)
+    got: list[object] = []
+    while True:
+        timeout = dice.choice([None, 0, 0.0001, 0.01, 5])
+        way = dice.randrange(4)
+        try:
+            if way == 0:
+                got.append(queue.get(timeout=timeout))
+            elif way == 1:
+                got += queue.get_many(dice.randrange(1, 8), timeout)
+            elif way == 2:
+                for _ in atoll.wait([queue], timeout):
+                    got.append(queue.get_nowait())
+            else:
+                for item in queue:
+                    got.append(item)
+                    if dice.random() < 0.2:
+                        break
+                else:
+                    return got
+        except atoll.QueueEmpty:
+            continue
+        except atoll.QueueShutDown:
+            return got
+
+
+def consume_async(queue: atoll.Queue, seed: int) -> list[object]:
+    """The same in an event loop, with gets that are cancelled."""
+    import asyncio
+    import random
+
+    dice = random.Random(seed)
+    got: list[object] = []
+
+    async def worker() -> None:
+        while True:
+            try:
+                if dice.random() < 0.5:
+                    got.append(await queue.aget())
+                else:
+                    async with asyncio.timeout(dice.choice([0, 0.0001, 0.005])):
+                        item = await queue.aget()
+                        got.append(item)
+            except TimeoutError:
+                continue
+            except atoll.QueueShutDown:
+                return
+
+    async def main() -> None:
+        await asyncio.gather(*(worker() for _ in range(3)))
+
+    asyncio.run(main())
+    return got
+
+
+def move_all(queue: atoll.Queue, results: atoll.Queue) -> None:
+    for item in queue:
+        results.put(item)
