@@ -18,6 +18,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "census_processes.py": ["--jobs", "2", "--limit", "20"],
     "check_jsonl.py": ["--jobs", "2", "--lines", "3000"],
     "sweep.py": ["--jobs", "2", "--steps", "3", "--people", "300"],
+    "mandelbrot.py": ["--jobs", "2", "--size", "60x40", "--iterations", "20", "-o", "mandelbrot.pgm"],
     "wsgi_pool.py": ["--jobs", "2", "--demo", "--deadline", "0.2"],
 }
 #: What must be in the output, beside exit status 0.
@@ -26,6 +27,7 @@ PRINTS = {
     "census_processes.py": '"seconds"',
     "check_jsonl.py": "3 lines are wrong",
     "sweep.py": "who were ever ill",
+    "mandelbrot.py": "60x40",
     "wsgi_pool.py": "over 1 connection",
 }
 
