@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from . import _core
+
 try:
     from _interpreters import (
         InterpreterError,
@@ -150,13 +152,12 @@ class ExecutionInterrupted(ExecutionFailed):
     __module__ = "atoll"
 
 
-class Interrupted(BaseException):
-    """Raised in code that interrupt() or a deadline stops.
+if TYPE_CHECKING:
 
-    No Exception, so that ``except Exception`` does not swallow it.
-    """
-
-    __module__ = "atoll"
+    class Interrupted(BaseException):
+        """Raised in code that interrupt() or a deadline stops."""
+else:
+    Interrupted = _core._interrupted()
 
 
 def _type_names(kind: type) -> tuple[str, str, str]:

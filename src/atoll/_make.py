@@ -12,7 +12,7 @@ from . import _core
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType
+    from types import CodeType, FrameType
     from typing import Any
 
 #: prewarm() puts a function here: config -> a ready interpreter, or None.
@@ -147,3 +147,10 @@ def describe_threads(idents: list[int], joined: bool) -> str:
 
 def _is_starting(threading: "Any") -> bool:
     return threading is not None and bool(threading._limbo)
+
+
+def describe_stack(frame: "FrameType") -> str:
+    """The stack whose innermost frame this is, as in a traceback."""
+    from traceback import format_stack
+
+    return "".join(format_stack(frame)).rstrip("\n")

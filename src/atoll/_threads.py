@@ -146,7 +146,7 @@ class Options:
 
     def __init__(self, interp: _core.Interpreter, /, *, timeout: float | None = None) -> None:
         if timeout is not None:
-            timeout = float(timeout)
+            timeout = float(timeout + 0.0)  # a number, and no text
             if timeout != timeout:
                 raise ValueError("timeout must not be NaN")
             if timeout < 0:

@@ -96,12 +96,16 @@ def _wait() -> tuple[InterpreterThread, int, float] | None:
 def _make_error(thread: InterpreterThread, ident: int, timeout: float) -> ExecutionTimeout:
     from ._errors import ExecutionTimeout, _make_excinfo
 
-    message = (
-        f"thread {thread.name!r} is unresponsive: it did not stop at its deadline of {timeout:g} s; "
-        "it is in C code, or catches its interruption"
-    )
+    message = f"thread {thread.name!r} is unresponsive: it did not stop at its deadline of {timeout:g} s"
+    try:
+        stack = _core.Interpreter(ident)._stack_of(thread.ident)
+    except Exception:
+        stack = ""  # it has just ended
+    if stack is None:
+        message += "; it is in C code that keeps its interpreter's GIL"
     names = "Interrupted", "Interrupted", "atoll"
-    return ExecutionTimeout(_make_excinfo(names, message, message, None))
+    display = f"Stack (most recent call last):\n{stack}" if stack else None
+    return ExecutionTimeout(_make_excinfo(names, message, message, display))
 
 
 def _finish() -> None:

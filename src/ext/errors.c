@@ -31,6 +31,22 @@ get_part(ext_state *st)
     return st->parts[EXT_PART_ERRORS];
 }
 
+/* Interrupted is raised at any point of the code that runs, in the midst of an
+ * import, too, where another import might fail: it is made here.  New
+ * reference. */
+static PyObject *
+make_type(ext_error_id id)
+{
+    if (id != EXT_ERR_INTERRUPTED) {
+        return ext_state_python("atoll._errors", type_names[id]);
+    }
+    return PyErr_NewExceptionWithDoc(
+        "atoll.Interrupted",
+        "Raised in code that interrupt() or a deadline stops.\n\n"
+        "No Exception, so that ``except Exception`` does not swallow it.",
+        PyExc_BaseException, NULL);
+}
+
 PyObject *
 ext_error_type(ext_state *st, ext_error_id id)
 {
@@ -38,7 +54,7 @@ ext_error_type(ext_state *st, ext_error_id id)
     if (part->types[id] == NULL) {
         /* An exception may be set; the import must not see it. */
         PyObject *pending = PyErr_GetRaisedException();
-        part->types[id] = ext_state_python("atoll._errors", type_names[id]);
+        part->types[id] = make_type(id);
         if (part->types[id] == NULL) {
             /* Out of memory, or the interpreter is ending: say something. */
             PyErr_Clear();

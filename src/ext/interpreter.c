@@ -647,6 +647,22 @@ Interpreter_call_as(PyObject *op, PyTypeObject *cls, PyObject *const *args,
 }
 
 static PyObject *
+Interpreter_stack_of(PyObject *op, PyTypeObject *Py_UNUSED(cls),
+                     PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *Py_UNUSED(kwnames))
+{
+    if (nargs != 1) {
+        PyErr_SetString(PyExc_TypeError, "_stack_of() takes one argument");
+        return NULL;
+    }
+    unsigned long ident = PyLong_AsUnsignedLong(args[0]);
+    if (ident == (unsigned long)-1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    return ext_interrupt_stack(((InterpreterObject *)op)->interp, ident);
+}
+
+static PyObject *
 Interpreter_name_call(PyObject *op, PyTypeObject *cls,
                       PyObject *const *Py_UNUSED(args),
                       Py_ssize_t Py_UNUSED(nargs),
@@ -762,6 +778,7 @@ static PyMethodDef Interpreter_methods[] = {
     METHOD("_call_with", Interpreter_call_with, NULL),
     METHOD("_call_as", Interpreter_call_as, NULL),
     METHOD("_name_call", Interpreter_name_call, NULL),
+    METHOD("_stack_of", Interpreter_stack_of, NULL),
     {"__enter__", Interpreter_enter, METH_NOARGS, NULL},
     METHOD("__exit__", Interpreter_exit, NULL),
     {"__reduce__", Interpreter_reduce, METH_NOARGS, NULL},

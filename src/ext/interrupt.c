@@ -663,7 +663,16 @@ core_check(PyObject *module, PyObject *Py_UNUSED(args))
     Py_RETURN_NONE;
 }
 
+static PyObject *
+core_interrupted(PyObject *module, PyObject *Py_UNUSED(args))
+{
+    return Py_NewRef(ext_error_type(ext_state_of_module(module),
+                                    EXT_ERR_INTERRUPTED));
+}
+
 static PyMethodDef interrupt_functions[] = {
+    {"_interrupted", core_interrupted, METH_NOARGS,
+     PyDoc_STR("_interrupted()\n--\n\nThe class Interrupted.")},
     {"_check", core_check, METH_NOARGS,
      PyDoc_STR("_check()\n--\n\nLet signals and interruptions act.")},
     {NULL, NULL, 0, NULL},

@@ -82,6 +82,12 @@ ext_interrupt_raise(ext_visit *visit);
 ext_verdict
 ext_interrupt_judge(ext_visit *visit, PyObject *error);
 
+/* The stack of a thread in interp, as text: str, empty if it has none there;
+ * None if it cannot be read, since C code keeps the GIL.  Attached: anywhere.
+ * Fails: NULL with MemoryError. */
+PyObject *
+ext_interrupt_stack(atoll_interp *interp, unsigned long thread);
+
 /* The process is ending: threads that are stopped for that leave silently. */
 extern atomic_bool ext_interrupt_exiting;
 

@@ -159,8 +159,18 @@ take_result(ext_visit *visit, PyObject *result, outcome *out)
 
 /* --- what the caller sees ------------------------------------------------ */
 
+/* An exception on the way to a better one is dropped; but not Ctrl-C, nor an
+ * interruption of the caller. */
+static void
+drop_ordinary(void)
+{
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_Clear();
+    }
+}
+
 /* The exception itself, if it crossed.  Attached: outer.  NULL: it did not;
- * no exception set. */
+ * an exception is set only if that is to be raised instead. */
 static PyObject *
 decode_error(ext_state *st, const outcome *out)
 {
@@ -169,7 +179,7 @@ decode_error(ext_state *st, const outcome *out)
     }
     PyObject *error = ext_decode(st, &out->error);
     if (error == NULL) {
-        PyErr_Clear();
+        drop_ordinary();
     }
     else if (!PyExceptionInstance_Check(error)) {
         Py_CLEAR(error);
@@ -181,6 +191,9 @@ static PyObject *
 raise_failure(ext_state *st, outcome *out)
 {
     PyObject *cause = decode_error(st, out);
+    if (cause == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
     if (out->kind == OUTCOME_UNSHARED && cause != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(cause), cause);
         Py_DECREF(cause);
@@ -200,7 +213,11 @@ raise_failure(ext_state *st, outcome *out)
         parts = ext_decode(st, &out->value);
     }
     if (parts == NULL) {
-        PyErr_Clear();
+        drop_ordinary();
+        if (PyErr_Occurred()) {
+            Py_XDECREF(cause);
+            return NULL;
+        }
         parts = Py_NewRef(Py_None);
     }
     PyObject *rebuild
@@ -220,12 +237,73 @@ raise_failure(ext_state *st, outcome *out)
     return NULL;
 }
 
+/* What the caller gets.  Attached: outer. */
+static PyObject *
+conclude(ext_state *st, outcome *out)
+{
+    switch (out->kind) {
+    case OUTCOME_VALUE:
+        return ext_decode(st, &out->value);
+    case OUTCOME_NONE:
+        return Py_NewRef(Py_None);
+    default:
+        return out->outer_error == NULL ? raise_failure(st, out) : NULL;
+    }
+}
+
+/* The caller's own call, and what it had been told before the outcome of the
+ * one that it made was built: Python code runs then, in which an interruption
+ * of the caller, or Ctrl-C, could be lost. */
+typedef struct caller {
+    ext_visit *visit; /* NULL: it is not in a call */
+    PyObject *told;   /* borrowed; compared only */
+    bool signalled;
+} caller;
+
+static caller
+look_at_caller(const ext_visit *visit)
+{
+    ext_visit *below = visit->below;
+    if (below == NULL || !below->run || below->inner != visit->outer) {
+        return (caller){NULL, NULL, false};
+    }
+    return (caller){below, below->told, below->signalled};
+}
+
+/* Owns: takes over result.  Attached: outer. */
+static PyObject *
+raise_instead(const ext_visit *visit, const caller *before, outcome *out,
+              PyObject *result)
+{
+    const ext_visit *here = before->visit;
+    PyObject *error = NULL;
+    if (out->outer_error != NULL) {
+        error = out->outer_error;
+        out->outer_error = NULL;
+    }
+    else if (visit->signalled
+             || (here != NULL && here->signalled && !before->signalled))
+    {
+        /* A handler further out raised: this call is only on the way. */
+        error = PyObject_CallNoArgs(PyExc_KeyboardInterrupt);
+    }
+    else if (here != NULL && here->told != before->told) {
+        error = Py_NewRef(here->told);
+    }
+    if (error != NULL) {
+        Py_CLEAR(result);
+        PyErr_SetRaisedException(error);
+    }
+    return result;
+}
+
 /* Leaves the visit and gives its outcome to the caller.
  * Attached: inner; outer afterwards. */
 static PyObject *
 finish(ext_state *st, ext_visit *visit, outcome *out)
 {
     PyObject *result = NULL;
+    const caller before = look_at_caller(visit);
     ext_output_flush(visit);
     if (ATOLL_UNLIKELY(out->pins.count > 0)) {
         /* Read what is pinned while it is held, then let it go. */
@@ -241,29 +319,9 @@ finish(ext_state *st, ext_visit *visit, outcome *out)
     else {
         out->outer_error = visit->outer_error;
         ext_attach_leave(visit);
-        switch (out->kind) {
-        case OUTCOME_VALUE:
-            result = ext_decode(st, &out->value);
-            break;
-        case OUTCOME_NONE:
-            result = Py_NewRef(Py_None);
-            break;
-        default:
-            if (out->outer_error == NULL) {
-                result = raise_failure(st, out);
-            }
-        }
+        result = conclude(st, out);
     }
-    if (ATOLL_UNLIKELY(out->outer_error != NULL)) {
-        Py_CLEAR(result);
-        PyErr_Clear();
-        PyErr_SetRaisedException(out->outer_error);
-        out->outer_error = NULL;
-    }
-    else if (ATOLL_UNLIKELY(visit->signalled) && result == NULL) {
-        /* A handler further out raised: this call is only on the way. */
-        PyErr_SetNone(PyExc_KeyboardInterrupt);
-    }
+    result = raise_instead(visit, &before, out, result);
     fini_outcome(out);
     return result;
 }

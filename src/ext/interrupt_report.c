@@ -1,0 +1,76 @@
+/* What is said of code that does not stop: the stack of its thread.
+ *
+ * It is read in the interpreter in which the thread is, by a probe: if the
+ * thread is in C code that keeps the GIL, there is nothing to be read.
+ */
+#include "interrupt_impl.h"
+
+#include "module.h"
+#include "probe.h"
+
+#include <string.h>
+
+/* How long reading a stack may take. */
+#define PATIENCE (300 * EXT_MS)
+
+/* New reference, or NULL: it has none here.  sys._current_frames() would make
+ * frames of the threads of all interpreters, to be freed in this one. */
+static PyFrameObject *
+find_frame(atoll_interp *interp, unsigned long thread)
+{
+    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
+         t != NULL; t = PyThreadState_Next(t))
+    {
+        if (t->thread_id == thread) {
+            return PyThreadState_GetFrame(t);
+        }
+    }
+    return NULL;
+}
+
+/* Attached: to the interpreter in question. */
+static void
+read_stack(ext_probe *probe)
+{
+    PyFrameObject *frame = find_frame(probe->interp, probe->thread);
+    PyObject *text = NULL;
+    if (frame != NULL) {
+        PyObject *func = ext_state_python("atoll._make", "describe_stack");
+        if (func != NULL) {
+            text = PyObject_CallOneArg(func, (PyObject *)frame);
+            Py_DECREF(func);
+        }
+        Py_DECREF(frame);
+    }
+    const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+    if (utf8 != NULL) {
+        size_t size = strlen(utf8) + 1;
+        probe->text = atoll_malloc(size);
+        if (probe->text != NULL) {
+            memcpy(probe->text, utf8, size);
+        }
+    }
+    Py_XDECREF(text);
+}
+
+PyObject *
+ext_interrupt_stack(atoll_interp *interp, unsigned long thread)
+{
+    bool done = false;
+    ext_probe *probe = ext_probe_start(interp, read_stack, thread);
+    if (probe == NULL) {
+        Py_RETURN_NONE;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    done = ext_probe_wait(probe, atoll_now() + PATIENCE);
+    Py_END_ALLOW_THREADS
+    PyObject *result = NULL;
+    if (done && probe->text != NULL) {
+        result = PyUnicode_FromString(probe->text);
+    }
+    else {
+        result = done ? PyUnicode_FromString("") : Py_NewRef(Py_None);
+    }
+    ext_probe_drop(probe);
+    return result;
+}
