@@ -327,6 +327,9 @@ def consume_until_done(interp: atoll.Interpreter, queue: atoll.Queue, results: a
     while True:
         try:
             return interp.call(elsewhere.move_all, queue, results)
+        except atoll.ExecutionInterrupted:
+            continue
         except atoll.ExecutionFailed as error:
+            # The interruption came while the arguments were being rebuilt.
             if error.excinfo.type.__name__ != "Interrupted":
                 raise
