@@ -89,7 +89,8 @@ def _wait() -> tuple[InterpreterThread, int, float] | None:
             elif _deadlines[0][0] <= now:
                 return _watched.pop(heapq.heappop(_deadlines)[1])
             else:
-                _condition.wait(_deadlines[0][0] - now)
+                # Not longer than a lock can wait: more is an OverflowError.
+                _condition.wait(min(_deadlines[0][0] - now, threading.TIMEOUT_MAX))
                 idle_since = monotonic()
 
 

@@ -177,6 +177,18 @@ class TestStuckInC:
         assert thread.is_alive()
         thread.join(LIMIT)
 
+    def test_after_one_that_is_very_far(self, make: Make) -> None:
+        """A deadline beyond what a lock can wait does not end the watcher."""
+        release, begun = Event(), Event()
+        far = make().options(timeout=1e300).call_in_thread(functions.announce_and, begun, functions.wait_for, release)
+        begun.wait(LIMIT)
+        stuck = make().options(timeout=0.1).call_in_thread(functions.stuck_in_c, release)
+        assert type(stuck.future.exception(LIMIT)) is atoll.ExecutionTimeout
+        release.set()
+        for thread in (far, stuck):
+            thread.join(LIMIT)
+        assert far.future.result(LIMIT) is None
+
     def test_two_deadlines(self, make: Make) -> None:
         """One that is stuck does not keep the watcher from the others."""
         release = Event()
