@@ -73,7 +73,14 @@ open_crossing(decoder *d, PyObject **out)
 {
     uint64_t type;
     if (!atoll_get_varint(&d->r, &type)
-        || type >= (uint64_t)d->part->n_crossings) {
+        || type >= EXT_MAX_CROSSINGS) {
+        return dec_corrupt(d);
+    }
+    if (d->part->crossings[type].type == NULL
+        && ext_module_load_all(d->st) < 0) {
+        return DEC_FAILED;
+    }
+    if (d->part->crossings[type].type == NULL) {
         return dec_corrupt(d);
     }
     const ext_crossing *crossing = d->part->crossings[type].crossing;

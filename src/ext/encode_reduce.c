@@ -787,6 +787,10 @@ enc_other(encoder *e, PyObject *obj)
     enc_become_impure(e);
     PyTypeObject *type = Py_TYPE(obj);
     int result = ENC_OPEN;
+    if (type == &PyMemoryView_Type && ext_module_load_all(e->st) < 0) {
+        Py_DECREF(obj);
+        return ENC_FAILED;
+    }
     for (int i = 0; i < e->part->n_crossings; i++) {
         if (e->part->crossings[i].type == type) {
             result = put_crossing(e, obj, i);

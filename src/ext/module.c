@@ -4,6 +4,11 @@
  * interpreters supported.  The parts are independent of each other's structs;
  * their order here is the order in which they are made, and the reverse of
  * the one in which they are cleared and freed.
+ *
+ * Half of the types (queues, shared memory, locks, pools) are made only where
+ * they are used: when somebody asks the module for one of their names, or
+ * something arrives that is of one (transfer.c).  An interpreter that only
+ * runs calls saves some 70 KB.
  */
 #include "module.h"
 
@@ -11,10 +16,82 @@ static const ext_part *const parts[] = {
     &ext_errors_part,   &ext_attach_part, &ext_transfer_part,
     &ext_function_part, &ext_run_part,    &ext_output_part,
     &ext_interrupt_part, &ext_call_part, &ext_interpreter_part,
-    &ext_queue_part, &ext_buffer_part, &ext_sync_part, &ext_pool_part,
     &ext_lifecycle_part, /* last: from here on the interpreter is visited */
 };
 #define N_PARTS (sizeof(parts) / sizeof(parts[0]))
+
+/* The parts that are made when they are needed, and the names they add. */
+static const struct late_part {
+    const ext_part *part;
+    const char *names[10];
+} late_parts[] = {
+    {&ext_queue_part,
+     {"Queue", "create_queue", "wait", "_QueueLoop", "_QueueItem",
+      "_live_queues", "_queue_waiting"}},
+    {&ext_buffer_part, {"SharedBuffer", "_blocks_alive"}},
+    {&ext_sync_part,
+     {"AtomicInt", "Barrier", "BoundedSemaphore", "Condition", "Event",
+      "Lock", "RLock", "Semaphore", "_sync_alive"}},
+    {&ext_pool_part, {"_Pool"}},
+};
+#define N_LATE (sizeof(late_parts) / sizeof(late_parts[0]))
+
+/* Fails: -1 with an exception. */
+static int
+load_late(ext_state *st, const ext_part *part)
+{
+    if (st->parts[part->id] != NULL) {
+        return 0;
+    }
+    if (part->exec(st->module, st) < 0) {
+        /* Half made: as if never begun. */
+        PyObject *error = PyErr_GetRaisedException();
+        part->clear(st);
+        part->free(st);
+        PyErr_SetRaisedException(error);
+        return -1;
+    }
+    return 0;
+}
+
+int
+ext_module_load_all(ext_state *st)
+{
+    for (size_t i = 0; i < N_LATE; i++) {
+        if (load_late(st, late_parts[i].part) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* The module's __getattr__ (PEP 562). */
+static PyObject *
+core_getattr(PyObject *module, PyObject *name)
+{
+    ext_state *st = ext_state_of_module(module);
+    for (size_t i = 0; PyUnicode_Check(name) && i < N_LATE; i++) {
+        for (const char *const *n = late_parts[i].names; *n != NULL; n++) {
+            if (PyUnicode_CompareWithASCIIString(name, *n) != 0
+                || st->parts[late_parts[i].part->id] != NULL)
+            {
+                continue;
+            }
+            if (load_late(st, late_parts[i].part) < 0) {
+                return NULL;
+            }
+            return PyObject_GetAttr(module, name);
+        }
+    }
+    PyErr_Format(PyExc_AttributeError,
+                 "module 'atoll._core' has no attribute %R", name);
+    return NULL;
+}
+
+static PyMethodDef core_functions[] = {
+    {"__getattr__", core_getattr, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
 
 ext_state *
 ext_state_current(void)
@@ -75,7 +152,7 @@ core_exec(PyObject *module)
             return -1;
         }
     }
-    return 0;
+    return PyModule_AddFunctions(module, core_functions);
 }
 
 static int
@@ -85,15 +162,18 @@ core_traverse(PyObject *module, visitproc visit, void *arg)
     if (st == NULL) {
         return 0;
     }
-    for (size_t i = 0; i < N_PARTS; i++) {
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < N_PARTS; i++) {
         if (parts[i]->traverse != NULL) {
-            int err = parts[i]->traverse(st, visit, arg);
-            if (err) {
-                return err;
-            }
+            err = parts[i]->traverse(st, visit, arg);
         }
     }
-    return 0;
+    for (size_t i = 0; err == 0 && i < N_LATE; i++) {
+        if (st->parts[late_parts[i].part->id] != NULL) {
+            err = late_parts[i].part->traverse(st, visit, arg);
+        }
+    }
+    return err;
 }
 
 static int
@@ -102,6 +182,11 @@ core_clear(PyObject *module)
     ext_state *st = ext_state_of_module(module);
     if (st == NULL) {
         return 0;
+    }
+    for (size_t i = N_LATE; i-- > 0;) {
+        if (st->parts[late_parts[i].part->id] != NULL) {
+            late_parts[i].part->clear(st);
+        }
     }
     for (size_t i = N_PARTS; i-- > 0;) {
         if (parts[i]->clear != NULL) {
@@ -119,6 +204,11 @@ core_free(void *module)
         return;
     }
     (void)core_clear(module);
+    for (size_t i = N_LATE; i-- > 0;) {
+        if (st->parts[late_parts[i].part->id] != NULL) {
+            late_parts[i].part->free(st);
+        }
+    }
     for (size_t i = N_PARTS; i-- > 0;) {
         if (parts[i]->free != NULL) {
             parts[i]->free(st);

@@ -78,6 +78,11 @@ ext_state_of_type(PyTypeObject *type)
     return module == NULL ? NULL : (ext_state *)PyModule_GetState(module);
 }
 
+/* Makes the parts that are not made before they are needed (module.c).
+ * Fails: -1 with an exception. */
+int
+ext_module_load_all(ext_state *st);
+
 /* Imports atoll.<module>, once, and returns its attribute `name` (new
  * reference).  For the thin Python beside the C; cached by the caller. */
 PyObject *

@@ -4,20 +4,50 @@
  */
 #include "transfer_impl.h"
 
+#include <pthread.h>
+
 #include "module.h"
+
+/* Each crossing's number in frames is the same in all interpreters, whatever
+ * the order in which their parts were made: it is the place in this table,
+ * which only grows. */
+static pthread_mutex_t numbers_lock = PTHREAD_MUTEX_INITIALIZER;
+static const ext_crossing *numbers[EXT_MAX_CROSSINGS];
+
+/* -1: the table is full. */
+static int
+number_of(const ext_crossing *crossing)
+{
+    int number = 0;
+    (void)pthread_mutex_lock(&numbers_lock);
+    while (number < EXT_MAX_CROSSINGS && numbers[number] != NULL
+           && numbers[number] != crossing)
+    {
+        number++;
+    }
+    if (number < EXT_MAX_CROSSINGS) {
+        numbers[number] = crossing;
+    }
+    (void)pthread_mutex_unlock(&numbers_lock);
+    return number < EXT_MAX_CROSSINGS ? number : -1;
+}
 
 int
 ext_transfer_register(ext_state *st, PyTypeObject *type,
                       const ext_crossing *crossing)
 {
     transfer_part *part = ext_transfer_part_of(st);
-    if (part->n_crossings == EXT_MAX_CROSSINGS) {
+    int number = number_of(crossing);
+    if (number < 0) {
         PyErr_SetString(PyExc_SystemError, "too many crossing types");
         return -1;
     }
-    ext_registered *entry = &part->crossings[part->n_crossings++];
-    entry->type = (PyTypeObject *)Py_NewRef(type);
+    ext_registered *entry = &part->crossings[number];
+    Py_XSETREF(entry->type, (PyTypeObject *)Py_NewRef(type));
     entry->crossing = crossing;
+    if (number >= part->n_crossings) {
+        part->n_crossings = number + 1;
+    }
     return 0;
 }
 

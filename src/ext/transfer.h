@@ -52,8 +52,7 @@ typedef struct ext_crossing {
     PyObject *(*unpack)(ext_state *st, void *ptr);
 } ext_crossing;
 
-/* Called by each type's part at exec, in the same order in every interpreter.
- * `crossing` is static; its ops belong to this type alone. */
+/* Called by each type's part at exec.  `crossing` is static; its ops belong to this type alone. */
 int
 ext_transfer_register(ext_state *st, PyTypeObject *type,
                       const ext_crossing *crossing);
