@@ -21,6 +21,8 @@ static const char *const type_names[EXT_ERR_COUNT] = {
     [EXT_ERR_OWNER_DIED] = "OwnerDiedError",
 };
 
+#define MAX_TRIES 16
+
 typedef struct errors_part {
     PyObject *types[EXT_ERR_COUNT]; /* NULL until first used */
 } errors_part;
@@ -54,7 +56,14 @@ ext_error_type(ext_state *st, ext_error_id id)
     if (part->types[id] == NULL) {
         /* An exception may be set; the import must not see it. */
         PyObject *pending = PyErr_GetRaisedException();
-        part->types[id] = make_type(id);
+        /* A first import runs Python: interruptions may end it, several in a
+         * row when a call is interrupted again and again. */
+        for (int tries = 0; part->types[id] == NULL && tries < MAX_TRIES;
+             tries++)
+        {
+            PyErr_Clear();
+            part->types[id] = make_type(id);
+        }
         if (part->types[id] == NULL) {
             /* Out of memory, or the interpreter is ending: say something. */
             PyErr_Clear();
