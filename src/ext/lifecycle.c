@@ -334,6 +334,12 @@ close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
         else {
             put_off_end(&visit);
         }
+        if (visit.outer_error != NULL) {
+            /* Ctrl-C while its atexit functions ran: it is closed all the
+             * same. */
+            PyErr_SetRaisedException(visit.outer_error);
+            return -1;
+        }
         return 0;
     }
     PyObject *outer_error = visit.outer_error;
@@ -554,6 +560,16 @@ on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
     if (PyInterpreterState_Get() == PyInterpreterState_Main()) {
         ext_exit_main(st);
         Py_RETURN_NONE;
+    }
+    for (ext_visit *v = ext_attach_innermost(); v != NULL; v = v->below) {
+        if (v->interp == interp && v->run) {
+            /* Code that runs here called atexit._run_exitfuncs(): this is not
+             * the end.  Waiting for its own call would be for ever. */
+            if (register_on_exit(module) < 0) {
+                return NULL;
+            }
+            Py_RETURN_NONE;
+        }
     }
     if (atoll_interp_begin_close(interp, true) != ATOLL_OK) {
         Py_RETURN_NONE; /* atoll closes it: close_marked does the rest */
