@@ -65,7 +65,9 @@ def mapping(count, *, options=None, **kinds):
     return make
 
 
-suite.compare("map(noop, range(20000)), defaults", mapping(20_000), wants={"stdlib": 10, "threads": 1}, rounds=5)
+suite.compare(
+    "map(noop, range(20000)), defaults", mapping(20_000), wants={"stdlib": 10, "threads": 1}, rounds=5
+)
 suite.compare(
     "map(noop, range(20000), chunksize=1)",
     mapping(20_000, options={"chunksize": 1}),
@@ -75,7 +77,9 @@ suite.compare(
 
 
 def submitting():
-    return {name: (lambda pool=pool: pool.submit(noop).result()) for name, pool in pools(processes=True).items()}
+    return {
+        name: (lambda pool=pool: pool.submit(noop).result()) for name, pool in pools(processes=True).items()
+    }
 
 
 suite.compare("submit(noop).result()", submitting, wants={"stdlib": 4, "threads": 0.5})

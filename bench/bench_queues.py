@@ -85,7 +85,8 @@ def side_by_side(module, kind, codes):
     for interp in interps:
         interp.exec(SETUP[kind])
     threads = [
-        threading.Thread(target=interp.exec, args=(code,)) for interp, code in zip(interps, codes, strict=True)
+        threading.Thread(target=interp.exec, args=(code,))
+        for interp, code in zip(interps, codes, strict=True)
     ]
     start = time.perf_counter()
     for thread in threads:
@@ -167,7 +168,9 @@ GET_MANY = "left = {n}\nwhile left:\n    left -= len(queue.get_many(min(left, 10
 
 suite.measure(
     "stream, put/get, per item",
-    lambda: measured("stream, put/get, per item", {"atoll": lambda: stream(200_000, PUT, GET)}, {}, 1 / 400_000),
+    lambda: measured(
+        "stream, put/get, per item", {"atoll": lambda: stream(200_000, PUT, GET)}, {}, 1 / 400_000
+    ),
 )
 suite.measure(
     "stream, put_many/get_many, per item",

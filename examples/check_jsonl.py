@@ -62,7 +62,9 @@ def make_file(path: Path, lines: int) -> None:
             }
             text = json.dumps(record)
             if n % 1000 == 7:
-                text = generator.choice([text[:-3], text.replace("@", " at "), text.replace('"status": ', '"status": 9')])
+                text = generator.choice(
+                    [text[:-3], text.replace("@", " at "), text.replace('"status": ', '"status": 9')]
+                )
             file.write(text + "\n")
 
 

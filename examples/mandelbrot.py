@@ -60,10 +60,16 @@ def write(buffer, width, height, path):
 
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-parser.add_argument("--size", type=size, default=(900, 600), help="width x height in pixels (default: 900x600)")
-parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 2, help="interpreters (default: one a core)")
+parser.add_argument(
+    "--size", type=size, default=(900, 600), help="width x height in pixels (default: 900x600)"
+)
+parser.add_argument(
+    "--jobs", type=positive, default=os.cpu_count() or 2, help="interpreters (default: one a core)"
+)
 parser.add_argument("--iterations", type=positive, default=80, help="steps before a point counts as inside")
-parser.add_argument("-o", "--output", type=Path, default=Path("mandelbrot.png"), help="default: mandelbrot.png")
+parser.add_argument(
+    "-o", "--output", type=Path, default=Path("mandelbrot.png"), help="default: mandelbrot.png"
+)
 args = parser.parse_args()
 width, height = args.size
 if args.output.suffix not in {".ppm", ".pgm"}:

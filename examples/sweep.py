@@ -63,7 +63,10 @@ def main() -> int:
     print("      " + "".join(f"{recovery:6.2f}" for recovery in values))
     for infectious in values:
         cells = (ill.get((infectious, recovery)) for recovery in values)
-        print(f"{infectious:6.2f}" + "".join("     -" if n is None else f"{n / args.people:6.0%}" for n in cells))
+        print(
+            f"{infectious:6.2f}"
+            + "".join("     -" if n is None else f"{n / args.people:6.0%}" for n in cells)
+        )
     return status
 
 

@@ -83,7 +83,9 @@ def main() -> None:
         raise SystemExit("this example needs waitress: pip install waitress") from None
 
     with InterpreterPoolExecutor(args.jobs) as pool:
-        server = create_server(make_app(pool, args.deadline), host="127.0.0.1", port=0 if args.demo else args.port)
+        server = create_server(
+            make_app(pool, args.deadline), host="127.0.0.1", port=0 if args.demo else args.port
+        )
         port = server.effective_port
         print(f"http://127.0.0.1:{port}/factor/600851475143")
         if not args.demo:

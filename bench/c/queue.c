@@ -23,7 +23,8 @@
 static _Thread_local atoll_parker parker;
 static atomic_bool stop;
 static _Atomic long burnt; /* ns of work done by the busy threads */
-static double busy_cpu(void);
+static double
+busy_cpu(void);
 
 static double
 clock_ns(clockid_t clock)
@@ -268,8 +269,9 @@ main(int argc, char **argv)
         {"ping-pong, 20 us of work a side", 5000, 20000},
         {"ping-pong, 200 us of work a side", 1000, 200000},
     };
-    for (size_t i = 0; i < sizeof(balls) / sizeof(*balls)
-                       && strstr("ping-pong", only); i++) {
+    for (size_t i = 0;
+         i < sizeof(balls) / sizeof(*balls) && strstr("ping-pong", only);
+         i++) {
         j.n = balls[i].n;
         j.work = balls[i].work;
         run(balls[i].name, j.n, ping, &j, 1, pong, 1);
@@ -284,7 +286,8 @@ main(int argc, char **argv)
             j.n = j.done = 500000;
             j.work = work;
             char name[100];
-            snprintf(name, sizeof(name), "stream, unbounded, %ld ns of work", work);
+            snprintf(name, sizeof(name), "stream, unbounded, %ld ns of work",
+                     work);
             run(name, j.n, produce, &j, 1, consume, 1);
             job bounded = {.in = new_queue(64), .n = j.n, .work = work};
             bounded.done = j.n;

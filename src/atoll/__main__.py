@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -27,12 +26,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"atoll {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_map(commands)
-    if importlib.util.find_spec("atoll._doctor"):
-        from ._doctor import add_arguments
-
-        add_arguments(
-            commands.add_parser("doctor", help="tell which installed distributions work in isolated interpreters")
-        )
     bench = commands.add_parser(
         "bench", help="measure this machine: atoll, the standard library's interpreters, threads, processes"
     )
@@ -53,10 +46,16 @@ def _add_map(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         ),
         epilog="example: find . -name '*.json' | atoll map mymodule:check",
     )
-    parser.add_argument("function", metavar="MODULE:FUNCTION", help="what to call; the current folder is searched, too")
+    parser.add_argument(
+        "function", metavar="MODULE:FUNCTION", help="what to call; the current folder is searched, too"
+    )
     parser.add_argument("args", metavar="ARG", nargs="*", help="an input; none: the lines of standard input")
-    parser.add_argument("-j", "--jobs", type=_positive, metavar="N", help="so many interpreters (one for each CPU)")
-    parser.add_argument("--chunksize", type=_positive, metavar="N", help="so many inputs at once (chosen by measuring)")
+    parser.add_argument(
+        "-j", "--jobs", type=_positive, metavar="N", help="so many interpreters (one for each CPU)"
+    )
+    parser.add_argument(
+        "--chunksize", type=_positive, metavar="N", help="so many inputs at once (chosen by measuring)"
+    )
     parser.add_argument("--unordered", action="store_true", help="print results as they come")
     parser.add_argument("--jsonl", action="store_true", help="inputs and results are JSON, one value a line")
 
@@ -64,16 +63,17 @@ def _add_map(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     args = _parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], int]
     if args.command == "map":
-        from ._cli import run_map as run
-    elif args.command == "bench":
-        from ._bench import run_bench as run
-    elif args.command == "doctor":
-        from ._doctor import run_doctor as run
-    else:
-        from ._cli import run_info as run
-    return run(args)
+        from ._cli import run_map
+
+        return run_map(args)
+    if args.command == "bench":
+        from ._bench import run_bench
+
+        return run_bench(args)
+    from ._cli import run_info
+
+    return run_info(args)
 
 
 if __name__ == "__main__":

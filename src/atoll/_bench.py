@@ -11,6 +11,7 @@ import platform
 import statistics
 import sys
 import time
+from importlib import import_module
 
 from .futures import InterpreterPoolExecutor
 
@@ -43,10 +44,9 @@ def _executors(jobs: int) -> dict[str, Callable[[], Executor]]:
 
     made: dict[str, Callable[[], Executor]] = {"atoll": lambda: InterpreterPoolExecutor(jobs)}
     try:
-        from concurrent.futures.interpreter import InterpreterPoolExecutor as Standard  # type: ignore[import-not-found]
-
-        if Standard is not InterpreterPoolExecutor:
-            made["interpreters (stdlib)"] = lambda: Standard(jobs)
+        standard: Any = import_module("concurrent.futures.interpreter").InterpreterPoolExecutor
+        if standard is not InterpreterPoolExecutor:
+            made["interpreters (stdlib)"] = lambda: standard(jobs)
     except ImportError:
         pass
     made["threads"] = lambda: futures.ThreadPoolExecutor(jobs)
@@ -71,7 +71,8 @@ def _rows(pool: Executor, jobs: int, rounds: int) -> dict[str, float]:
     one = _time(lambda: count_primes(5000), rounds)
     many = _time(lambda: list(pool.map(count_primes, [5000] * heavy)), rounds)
     return {
-        "submit(noop).result(), us": _time(lambda: [pool.submit(noop).result() for _ in range(300)], rounds) / 300e-6,
+        "submit(noop).result(), us": _time(lambda: [pool.submit(noop).result() for _ in range(300)], rounds)
+        / 300e-6,
         "map(noop), a task, us": _time(lambda: list(pool.map(noop, range(2000))), rounds) / 2000e-6,
         "map(len, 1,000-key dicts), a task, us": _time(lambda: list(pool.map(len, rows)), rounds) / 100e-6,
         f"speed-up of CPU-bound work, {jobs} workers": one * heavy / many,
@@ -96,7 +97,12 @@ def run_bench(args: argparse.Namespace) -> int:
     for row in results[names[0]]:
         print(f"{row:44}" + "".join(f"{results[name][row]:>23.3g}" for name in names), file=out)
     if args.json:
-        data = {"python": sys.version, "platform": platform.platform(), "cpus": os.cpu_count(), "results": results}
+        data = {
+            "python": sys.version,
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+            "results": results,
+        }
         text = json.dumps(data, indent=1)
         if args.json == "-":
             print(text)

@@ -55,7 +55,9 @@ def parse(config: Any) -> InterpreterConfig:
         return LEGACY
     if isinstance(config, str):
         raise ValueError(f"config must be 'isolated', 'legacy' or an InterpreterConfig, not {config!r}")
-    raise TypeError(f"config must be 'isolated', 'legacy' or an InterpreterConfig, not {type(config).__name__}")
+    raise TypeError(
+        f"config must be 'isolated', 'legacy' or an InterpreterConfig, not {type(config).__name__}"
+    )
 
 
 def check(config: InterpreterConfig) -> None:
@@ -64,7 +66,9 @@ def check(config: InterpreterConfig) -> None:
         raise ValueError(f"gil must be 'own' or 'shared', not {config.gil!r}")
     if config.gil == "own":
         if config.use_main_obmalloc:
-            raise ValueError("gil='own' needs use_main_obmalloc=False: the main allocator is guarded by the main GIL")
+            raise ValueError(
+                "gil='own' needs use_main_obmalloc=False: the main allocator is guarded by the main GIL"
+            )
         if not config.check_multi_interp_extensions:
             raise ValueError(
                 "gil='own' needs check_multi_interp_extensions=True: "

@@ -142,7 +142,9 @@ def describe_threads(idents: list[int], joined: bool) -> str:
             names.append(f"daemon thread {thread.name!r}")
         elif joined:
             names.append(f"thread {thread.name!r}")
-    return ", ".join(names) + (" still runs in it" if len(names) == 1 else " still run in it") if names else ""
+    return (
+        ", ".join(names) + (" still runs in it" if len(names) == 1 else " still run in it") if names else ""
+    )
 
 
 def _is_starting(threading: "Any") -> bool:

@@ -101,7 +101,10 @@ class Prewarmed:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all spares are ready; False if timeout seconds passed first."""
         with _wanted:
-            return _wanted.wait_for(lambda: _missing() is None or _thread is None, timeout) and _missing() is None
+            return (
+                _wanted.wait_for(lambda: _missing() is None or _thread is None, timeout)
+                and _missing() is None
+            )
 
     def close(self) -> None:
         """Keep no more spares for this handle, and end those that are too many."""

@@ -61,7 +61,9 @@ class Plain(Silent):
         now = time.monotonic()
         if now - self._shown > 0.1:
             self._shown = now
-            total = "" if self._total is None else f"/{self._total} {self._done * 100 // max(1, self._total)}%"
+            total = (
+                "" if self._total is None else f"/{self._total} {self._done * 100 // max(1, self._total)}%"
+            )
             sys.stderr.write(f"\r\x1b[K{self._done}{total}")
             sys.stderr.flush()
 

@@ -77,7 +77,9 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
 
     def running(self) -> bool:
         """True while the task runs."""
-        return (self._state == _PENDING and self._task is not None and self._task.running()) or super().running()
+        return (
+            self._state == _PENDING and self._task is not None and self._task.running()
+        ) or super().running()
 
     def cancel(self) -> bool:
         """Drop the task if it still waits; True if it is (or was) cancelled."""

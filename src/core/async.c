@@ -29,17 +29,17 @@ struct atoll_async {
         queue_putter putter;
     } in; /* first; [queue lock] */
     async_kind kind;
-    async_stage stage; /* [queue lock] */
+    async_stage stage;  /* [queue lock] */
     atoll_queue *queue; /* owns a handle */
     atoll_loop *loop;   /* owns a reference */
     void *user;
     /* Of a put, until it is dropped or finished [queue lock]: in the queue,
      * or, once got, somebody else's and only an address. */
     atoll_frame *frame;
-    bool happened; /* cancelled too late: the put stands [queue lock] */
-    atoll_async *done;  /* next that is done [loop lock] */
-    bool is_done;       /* in the list [loop lock] */
-    atoll_async *next;  /* of the loop's nodes [loop lock] */
+    bool happened;     /* cancelled too late: the put stands [queue lock] */
+    atoll_async *done; /* next that is done [loop lock] */
+    bool is_done;      /* in the list [loop lock] */
+    atoll_async *next; /* of the loop's nodes [loop lock] */
     atoll_async *prev;
 };
 

@@ -21,8 +21,8 @@
 
 typedef struct atoll_def {
     atoll_refcount count;
-    uint64_t id;   /* never reused in the process */
-    int64_t home;  /* id of the interpreter whose object it describes */
+    uint64_t id;  /* never reused in the process */
+    int64_t home; /* id of the interpreter whose object it describes */
     atomic_bool retired;
     atoll_frame *blob;
 } atoll_def;

@@ -139,15 +139,13 @@ atoll_frame_attach(atoll_frame *frame, const atoll_ref_ops *ops, void *ptr,
         }
         uint32_t cap = frame->refs_cap * 2;
         bool is_inline = frame->refs == frame->inline_refs;
-        atoll_attachment *refs
-            = atoll_realloc(is_inline ? NULL : frame->refs,
-                            (size_t)cap * sizeof(*refs));
+        atoll_attachment *refs = atoll_realloc(is_inline ? NULL : frame->refs,
+                                               (size_t)cap * sizeof(*refs));
         if (refs == NULL) {
             return ATOLL_E_NOMEM;
         }
         if (is_inline) {
-            memcpy(refs, frame->inline_refs,
-                   frame->nrefs * sizeof(*refs));
+            memcpy(refs, frame->inline_refs, frame->nrefs * sizeof(*refs));
         }
         frame->refs = refs;
         frame->refs_cap = cap;

@@ -81,9 +81,8 @@ take_batch(void)
         if (atomic_load_explicit(&batches[i], memory_order_relaxed) == NULL) {
             continue;
         }
-        atoll_frame *first
-            = atomic_exchange_explicit(&batches[i], NULL,
-                                       memory_order_acquire);
+        atoll_frame *first = atomic_exchange_explicit(&batches[i], NULL,
+                                                      memory_order_acquire);
         if (first != NULL) {
             (void)atomic_fetch_sub(&nbatches, 1);
             return first;
@@ -160,8 +159,7 @@ atoll_spare_give_frame(atoll_frame *frame)
 {
     thread_spares *spares = &mine;
     if (!KEEPS
-        || (ATOLL_UNLIKELY(!spares->registered)
-            && !register_thread(spares))) {
+        || (ATOLL_UNLIKELY(!spares->registered) && !register_thread(spares))) {
         atoll_free(frame);
         return;
     }

@@ -33,7 +33,10 @@ typedef struct atoll_cond {
 
 /* An object is made by init and ended by fini; ATOLL_MUTEX_STATIC is for the
  * few process-wide tables, which never end.  Fails: ATOLL_E_SYSTEM. */
-#define ATOLL_MUTEX_STATIC {PTHREAD_MUTEX_INITIALIZER}
+#define ATOLL_MUTEX_STATIC        \
+    {                             \
+        PTHREAD_MUTEX_INITIALIZER \
+    }
 atoll_status
 atoll_mutex_init(atoll_mutex *mutex) ATOLL_MUST_CHECK;
 void

@@ -119,8 +119,7 @@ wait_cond(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline)
         return false;
     }
     struct timespec span = timespec_of(left);
-    return pthread_cond_timedwait_relative_np(cond, mutex, &span)
-           != ETIMEDOUT;
+    return pthread_cond_timedwait_relative_np(cond, mutex, &span) != ETIMEDOUT;
 #else
     struct timespec when = timespec_of(deadline);
     return pthread_cond_timedwait(cond, mutex, &when) != ETIMEDOUT;
@@ -235,9 +234,8 @@ spin_failed(atoll_parker *parker, uint32_t cost)
 {
     parker->credit -= parker->credit < cost ? parker->credit : cost;
     if (parker->credit == 0) {
-        parker->patience += parker->patience < MOST_PATIENCE
-                                ? parker->patience
-                                : 0;
+        parker->patience
+            += parker->patience < MOST_PATIENCE ? parker->patience : 0;
         parker->countdown = parker->patience;
     }
 }

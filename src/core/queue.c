@@ -433,8 +433,7 @@ atoll_queue_get(atoll_queue *queue, atoll_wait *wait, atoll_frame **out_frame)
 
 /* Locks: the queue's, held. */
 static void
-take_many(atoll_queue *queue, size_t max, frame_list *into,
-          queue_wakes *wakes)
+take_many(atoll_queue *queue, size_t max, frame_list *into, queue_wakes *wakes)
 {
     while (into->count < max && queue->items.first != NULL) {
         frame_list_push(into, frame_list_pop(&queue->items));
@@ -555,9 +554,7 @@ atoll_queue_join(atoll_queue *queue, atoll_wait *wait)
     if (queue->unfinished == 0 || wait == NULL || wait->deadline <= 0) {
         bool done = queue->unfinished == 0;
         atoll_mutex_unlock(&queue->lock);
-        return done            ? ATOLL_OK
-               : wait == NULL ? ATOLL_E_BUSY
-                              : ATOLL_E_TIMEOUT;
+        return done ? ATOLL_OK : wait == NULL ? ATOLL_E_BUSY : ATOLL_E_TIMEOUT;
     }
     atoll_waiter joiner;
     atoll_waiter_init(&joiner, wait);

@@ -96,8 +96,7 @@ atoll_queue_put_many(atoll_queue *queue, atoll_frame **frames,
 /* Owns: the caller gets the frame's reference.
  * Fails: ATOLL_E_SHUTDOWN (shut down, and empty). */
 atoll_status
-atoll_queue_get(atoll_queue *queue, atoll_wait *wait,
-                atoll_frame **out_frame);
+atoll_queue_get(atoll_queue *queue, atoll_wait *wait, atoll_frame **out_frame);
 /* At least one, at most max (1 or more), as a list; waits for the first
  * only. */
 atoll_status
@@ -154,8 +153,8 @@ atoll_queue_count_waiting(atoll_queue *queue);
  * others.  An item that goes straight to a waiting getter wakes none.
  * Fails: ATOLL_E_TIMEOUT (none is ready), ATOLL_E_NOMEM. */
 atoll_status
-atoll_queue_select(atoll_queue *const *queues, size_t count,
-                   atoll_wait *wait, bool *ready, size_t *out_ready);
+atoll_queue_select(atoll_queue *const *queues, size_t count, atoll_wait *wait,
+                   bool *ready, size_t *out_ready);
 /* The same in two steps: watch leaves it to the caller to wake the next one,
  * by pass_on, which it must call after ATOLL_OK, and soon.  Meanwhile it may
  * take what it came for: the next one then sleeps on. */

@@ -24,15 +24,15 @@ typedef struct frame_list {
 
 struct atoll_queue {
     atoll_mutex lock;
-    frame_list items;     /* [lock] */
-    uint64_t sequence;    /* given to the last item [lock] */
-    uint64_t unfinished;  /* put, and not yet done [lock] */
-    bool shut;            /* [lock] */
-    bool drained;         /* shut down, and what was in was dropped [lock] */
-    atoll_line getters;   /* of queue_getter [lock] */
-    atoll_line putters;   /* of queue_putter [lock] */
-    atoll_line watchers;  /* [lock] */
-    atoll_line joiners;   /* [lock] */
+    frame_list items;    /* [lock] */
+    uint64_t sequence;   /* given to the last item [lock] */
+    uint64_t unfinished; /* put, and not yet done [lock] */
+    bool shut;           /* [lock] */
+    bool drained;        /* shut down, and what was in was dropped [lock] */
+    atoll_line getters;  /* of queue_getter [lock] */
+    atoll_line putters;  /* of queue_putter [lock] */
+    atoll_line watchers; /* [lock] */
+    atoll_line joiners;  /* [lock] */
 
     uint64_t id;
     int64_t maxsize;

@@ -122,8 +122,8 @@ sleep_on(selection *sel, atoll_wait *wait)
 }
 
 atoll_status
-atoll_queue_select(atoll_queue *const *queues, size_t count,
-                   atoll_wait *wait, bool *ready, size_t *out_ready)
+atoll_queue_select(atoll_queue *const *queues, size_t count, atoll_wait *wait,
+                   bool *ready, size_t *out_ready)
 {
     atoll_status status
         = atoll_queue_watch(queues, count, wait, ready, out_ready);

@@ -140,8 +140,7 @@ remove_from_table(atoll_queue *queue)
 /* --- Making and freeing --- */
 
 atoll_status
-atoll_queue_new(int64_t maxsize, atoll_unbound policy,
-                atoll_queue **out_queue)
+atoll_queue_new(int64_t maxsize, atoll_unbound policy, atoll_queue **out_queue)
 {
     atoll_queue *queue = atoll_calloc(1, sizeof(*queue));
     if (queue == NULL) {
@@ -301,8 +300,7 @@ dissolve(search *at, frame_list *garbage)
     for (atoll_queue *queue = at->first; queue != NULL;
          queue = queue->member) {
         queue->is_member = false;
-        if (garbage == NULL || queue->is_live
-            || queue->items.first == NULL) {
+        if (garbage == NULL || queue->is_live || queue->items.first == NULL) {
             continue;
         }
         if (garbage->first == NULL) {
@@ -354,8 +352,7 @@ collect(uint64_t id)
     atoll_mutex_lock(&table_lock);
     atoll_queue *queue = look_up(id);
     if (queue != NULL && atomic_load(&queue->handles) == 0
-        && atoll_ref_count(&queue->count) > 0
-        && queue->items.first != NULL) {
+        && atoll_ref_count(&queue->count) > 0 && queue->items.first != NULL) {
         search_from(queue, &garbage);
     }
     atoll_mutex_unlock(&table_lock);

@@ -257,8 +257,7 @@ atoll_interp_leave(atoll_interp *interp, bool run)
     }
     interp->visits--;
     if (ATOLL_UNLIKELY(interp->life != ATOLL_LIFE_OPEN
-                       || interp->watchers > 0))
-    {
+                       || interp->watchers > 0)) {
         atoll_cond_signal_all(&interp->changed);
     }
     atoll_mutex_unlock(&interp->lock);
@@ -295,8 +294,7 @@ atoll_interp_wait_idle(atoll_interp *interp, uint64_t generation,
     atoll_mutex_lock(&interp->lock);
     interp->watchers++;
     while (interp->running && interp->generation == generation
-           && status == ATOLL_OK)
-    {
+           && status == ATOLL_OK) {
         status = atoll_cond_wait(&interp->changed, &interp->lock, deadline);
     }
     if (!interp->running || interp->generation != generation) {
@@ -335,8 +333,7 @@ atoll_interp_cancel_close(atoll_interp *interp)
 }
 
 atoll_status
-atoll_interp_wait_visits(atoll_interp *interp, uint32_t rest,
-                         int64_t deadline)
+atoll_interp_wait_visits(atoll_interp *interp, uint32_t rest, int64_t deadline)
 {
     atoll_status status = ATOLL_OK;
     atoll_mutex_lock(&interp->lock);

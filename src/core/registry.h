@@ -32,10 +32,10 @@
 
 typedef enum atoll_life {
     ATOLL_LIFE_OPEN = 0,
-    ATOLL_LIFE_CLOSING, /* no new visit; the closer may go back to OPEN */
+    ATOLL_LIFE_CLOSING,  /* no new visit; the closer may go back to OPEN */
     ATOLL_LIFE_DEFERRED, /* closed for users; the end waits for the holds */
-    ATOLL_LIFE_ENDING, /* its end has begun: handle is not to be touched */
-    ATOLL_LIFE_GONE,    /* the interpreter is ended, or soon will be */
+    ATOLL_LIFE_ENDING,   /* its end has begun: handle is not to be touched */
+    ATOLL_LIFE_GONE,     /* the interpreter is ended, or soon will be */
 } atoll_life;
 
 /* A chore: linked through itself, run once, attached to the interpreter. */
@@ -49,13 +49,13 @@ typedef struct atoll_chore {
 
 /* A thread state kept for one OS thread (ext/attach.c). */
 typedef struct atoll_kept {
-    struct atoll_kept *next;      /* in the record's list [lock] */
-    struct atoll_interp *interp;  /* owns a reference */
-    void *tstate;                 /* NULL: cleared, entry dead [lock] */
+    struct atoll_kept *next;     /* in the record's list [lock] */
+    struct atoll_interp *interp; /* owns a reference */
+    void *tstate;                /* NULL: cleared, entry dead [lock] */
     unsigned long thread;
-    bool initial;  /* came with the interpreter; cleared only at its end */
-    bool orphan;   /* its OS thread has ended [lock] */
-    bool in_use;   /* its thread is inside just now [lock] */
+    bool initial; /* came with the interpreter; cleared only at its end */
+    bool orphan;  /* its OS thread has ended [lock] */
+    bool in_use;  /* its thread is inside just now [lock] */
     atoll_refcount count; /* the record's list and the thread's table */
 } atoll_kept;
 
@@ -77,17 +77,17 @@ typedef struct atoll_interp {
     uint32_t holds;       /* views of its memory elsewhere [lock] */
     bool running;         /* a call through atoll has the slot [lock] */
     unsigned long runner; /* the OS thread that has it [lock] */
-    void *run; /* the runner's own record of it (ext_visit) [lock] */
-    uint32_t told; /* pending calls that interrupt, on their way [lock] */
+    void *run;         /* the runner's own record of it (ext_visit) [lock] */
+    uint32_t told;     /* pending calls that interrupt, on their way [lock] */
     uint32_t watchers; /* threads in wait_idle [lock] */
-    uint64_t generation;  /* of the running or the last call [lock] */
-    atoll_kept *kept;     /* [lock] */
-    uint32_t orphans;     /* how many of them are orphans [lock] */
-    atoll_chore *chores;  /* [lock] */
+    uint64_t generation;         /* of the running or the last call [lock] */
+    atoll_kept *kept;            /* [lock] */
+    uint32_t orphans;            /* how many of them are orphans [lock] */
+    atoll_chore *chores;         /* [lock] */
     _Atomic uint32_t has_chores; /* hint: chores or orphans wait */
-    void *ext;            /* ext_state, while life < GONE; see ext/state.h */
-    int64_t creator;      /* id of the interpreter that made it, or -1 */
-    char *name;           /* UTF-8, or NULL [lock] */
+    void *ext;       /* ext_state, while life < GONE; see ext/state.h */
+    int64_t creator; /* id of the interpreter that made it, or -1 */
+    char *name;      /* UTF-8, or NULL [lock] */
     /* What its creator left for the first visitor to apply; taken once.
      * Freed without any interpreter attached. [lock] */
     void *setup;

@@ -210,7 +210,7 @@ sched_poke_collector(atoll_scheduler *sched, sched_aftermath *after)
 
 void
 sched_settle(atoll_scheduler *sched, atoll_task *task, atoll_verdict verdict,
-       sched_aftermath *after)
+             sched_aftermath *after)
 {
     task->verdict = verdict;
     task->state = ATOLL_TASK_DONE;
@@ -246,7 +246,7 @@ sched_take_from_worker(atoll_scheduler *sched, atoll_worker *worker)
 
 void
 sched_finish(atoll_scheduler *sched, atoll_worker *worker, atoll_task *task,
-       atoll_verdict verdict, sched_aftermath *after)
+             atoll_verdict verdict, sched_aftermath *after)
 {
     if (task->worker == worker) {
         sched_take_from_worker(sched, worker);
@@ -285,7 +285,8 @@ void
 sched_admit(atoll_scheduler *sched, sched_aftermath *after)
 {
     while (sched->room.first != NULL && has_room(sched)) {
-        sched_submitter *node = (sched_submitter *)atoll_line_pop(&sched->room);
+        sched_submitter *node
+            = (sched_submitter *)atoll_line_pop(&sched->room);
         enqueue(sched, node->task);
         atoll_waiter_grant(&node->waiter, ATOLL_OK, &after->wakes);
     }
@@ -293,7 +294,7 @@ sched_admit(atoll_scheduler *sched, sched_aftermath *after)
 
 void
 sched_assign(atoll_scheduler *sched, atoll_worker *worker, atoll_task *task,
-       sched_aftermath *after)
+             sched_aftermath *after)
 {
     task->state = ATOLL_TASK_RUNNING;
     task->worker = worker;
@@ -319,8 +320,7 @@ sched_promise_worker(atoll_scheduler *sched)
     size_t coming = sched->counted - sched->idlers;
     coming = coming > sched->busy ? coming - sched->busy : 0;
     if (sched->broken || sched->dead || sched->counted >= sched->max_workers
-        || sched->queue.count <= coming)
-    {
+        || sched->queue.count <= coming) {
         return false;
     }
     sched->counted++;
@@ -526,8 +526,7 @@ atoll_scheduler_give_back(atoll_scheduler *sched, atoll_task *task)
 
 bool
 atoll_scheduler_interrupt(atoll_scheduler *sched, atoll_task *task,
-                          atoll_interp **out_interp,
-                          uint64_t *out_generation)
+                          atoll_interp **out_interp, uint64_t *out_generation)
 {
     sched_aftermath after = {0};
     atoll_mutex_lock(&sched->lock);

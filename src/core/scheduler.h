@@ -53,21 +53,21 @@ typedef struct atoll_task {
     struct atoll_task *next; /* in the list that has it [lock] */
     struct atoll_task *prev;
     atoll_refcount count;
-    uint64_t id; /* from 1, in the order of submission */
-    bool quiet;  /* the collector is not to have it; set before submit */
+    uint64_t id;     /* from 1, in the order of submission */
+    bool quiet;      /* the collector is not to have it; set before submit */
     int64_t timeout; /* nanoseconds it may run; -1: as long as it likes */
-    _Atomic uint64_t generation; /* of the call that runs it; 0: not yet */
+    _Atomic uint64_t generation;  /* of the call that runs it; 0: not yet */
     _Atomic uint32_t interrupted; /* somebody wants it to stop */
     _Atomic uint32_t dropped;     /* nobody wants the rest of it */
     struct atoll_worker *worker;  /* that runs it [lock] */
     atoll_line line;              /* who waits for it [lock] */
     atoll_task_state state;       /* [lock] */
     atoll_verdict verdict;        /* [lock] */
-    bool failed;     /* for statistics; the worker's word */
-    uint32_t units;  /* so many calls; 0: not to be counted */
-    bool unwanted;   /* its handle is gone [lock] */
-    bool late;       /* it was its deadline that passed [lock] */
-    int64_t give_up_at; /* ATOLL_FOREVER: not yet foreseen [lock] */
+    bool failed;                  /* for statistics; the worker's word */
+    uint32_t units;               /* so many calls; 0: not to be counted */
+    bool unwanted;                /* its handle is gone [lock] */
+    bool late;                    /* it was its deadline that passed [lock] */
+    int64_t give_up_at;           /* ATOLL_FOREVER: not yet foreseen [lock] */
     /* The binding's: arguments at first; from RAN on the outcome. */
     atoll_frame frame;
     atoll_frame *extra[2]; /* owned, or NULL */
@@ -101,7 +101,7 @@ typedef struct atoll_scheduler_stats {
     size_t idle;
     size_t queued;
     size_t running;
-    uint64_t done;     /* that ran to their end, or failed */
+    uint64_t done; /* that ran to their end, or failed */
     uint64_t failed;
     uint64_t restarts; /* workers replaced */
 } atoll_scheduler_stats;
@@ -177,8 +177,7 @@ atoll_scheduler_give_back(atoll_scheduler *sched, atoll_task *task);
  * (0: it has not begun; it will see the mark when it does) if it runs. */
 bool
 atoll_scheduler_interrupt(atoll_scheduler *sched, atoll_task *task,
-                          atoll_interp **out_interp,
-                          uint64_t *out_generation);
+                          atoll_interp **out_interp, uint64_t *out_generation);
 /* The i-th running task, acquired; NULL: there are not so many. */
 atoll_task *
 atoll_scheduler_running(atoll_scheduler *sched, size_t i);
@@ -215,8 +214,7 @@ atoll_worker_split(atoll_scheduler *sched, atoll_worker *worker,
 /* It leaves; a task that it still has is BROKEN.  Also for one that never
  * joined.  restart: it goes on in a new interpreter: count that instead. */
 void
-atoll_worker_leave(atoll_scheduler *sched, atoll_worker *worker,
-                   bool restart);
+atoll_worker_leave(atoll_scheduler *sched, atoll_worker *worker, bool restart);
 
 /* --- for the collector --- */
 /* Takes all completions, a list linked by next, whose references are the

@@ -48,7 +48,7 @@ struct atoll_scheduler {
     atoll_line collector;
     int64_t planned; /* when the collector looks by itself */
     atoll_line joiners;
-    bool look;       /* the collector is to return: see collect */
+    bool look; /* the collector is to return: see collect */
     bool shutdown;
     bool broken;
     bool dead; /* its threads are in another process */
@@ -91,21 +91,21 @@ sched_poke_collector(atoll_scheduler *sched, sched_aftermath *after);
  * scheduler's reference.  Locks: sched; the task is in no list. */
 void
 sched_settle(atoll_scheduler *sched, atoll_task *task, atoll_verdict verdict,
-       sched_aftermath *after);
+             sched_aftermath *after);
 /* Locks: sched. */
 void
 sched_take_from_worker(atoll_scheduler *sched, atoll_worker *worker);
 /* The worker hands in its task.  Locks: sched. */
 void
 sched_finish(atoll_scheduler *sched, atoll_worker *worker, atoll_task *task,
-       atoll_verdict verdict, sched_aftermath *after);
+             atoll_verdict verdict, sched_aftermath *after);
 /* Lets submitters that wait for room in.  Locks: sched. */
 void
 sched_admit(atoll_scheduler *sched, sched_aftermath *after);
 /* Locks: sched; the task is in no list, its reference the scheduler's. */
 void
 sched_assign(atoll_scheduler *sched, atoll_worker *worker, atoll_task *task,
-       sched_aftermath *after);
+             sched_aftermath *after);
 /* Locks: sched. */
 bool
 sched_promise_worker(atoll_scheduler *sched);

@@ -94,8 +94,7 @@ try_next(atoll_scheduler *sched, atoll_worker *worker, sched_aftermath *after,
         *out_task = task;
         return ATOLL_OK;
     }
-    return sched->shutdown || sched->broken ? ATOLL_E_SHUTDOWN
-                                            : ATOLL_E_EMPTY;
+    return sched->shutdown || sched->broken ? ATOLL_E_SHUTDOWN : ATOLL_E_EMPTY;
 }
 
 atoll_status
@@ -117,8 +116,8 @@ atoll_worker_next(atoll_scheduler *sched, atoll_worker *worker,
     atoll_line_add_front(&sched->idle, &node.waiter);
     sched->idlers++;
     sched_unlock(sched, &after);
-    status = atoll_waiter_sleep(&node.waiter, &sched->idle, &sched->lock,
-                                wait);
+    status
+        = atoll_waiter_sleep(&node.waiter, &sched->idle, &sched->lock, wait);
     if (status == ATOLL_OK) {
         *out_task = worker->given;
         worker->given = NULL;
@@ -192,13 +191,13 @@ atoll_worker_split(atoll_scheduler *sched, atoll_worker *worker,
 }
 
 void
-atoll_worker_leave(atoll_scheduler *sched, atoll_worker *worker,
-                   bool restart)
+atoll_worker_leave(atoll_scheduler *sched, atoll_worker *worker, bool restart)
 {
     sched_aftermath after = {0};
     atoll_mutex_lock(&sched->lock);
     if (worker->task != NULL) {
-        sched_finish(sched, worker, worker->task, ATOLL_VERDICT_BROKEN, &after);
+        sched_finish(sched, worker, worker->task, ATOLL_VERDICT_BROKEN,
+                     &after);
     }
     count_out(sched, worker);
     if (restart) {
@@ -306,8 +305,8 @@ atoll_scheduler_collect(atoll_scheduler *sched, atoll_wait *wait,
         atoll_waiter_init(&node, &nap);
         atoll_line_add(&sched->collector, &node);
         sched_unlock(sched, &after);
-        status = atoll_waiter_sleep(&node, &sched->collector, &sched->lock,
-                                    &nap);
+        status
+            = atoll_waiter_sleep(&node, &sched->collector, &sched->lock, &nap);
         atoll_mutex_lock(&sched->lock);
         sched->planned = 0; /* awake: nobody needs to poke it */
         if (status == ATOLL_E_TIMEOUT && atoll_now() >= wait->deadline) {
@@ -421,14 +420,13 @@ atoll_scheduler_join(atoll_scheduler *sched, atoll_wait *wait)
     atoll_mutex_lock(&sched->lock);
     while (!sched->dead && status == ATOLL_OK
            && (sched->present > 0 || sched->counted > 0
-               || (sched->queue.count > 0 && !sched->broken)))
-    {
+               || (sched->queue.count > 0 && !sched->broken))) {
         atoll_waiter node;
         atoll_waiter_init(&node, wait);
         atoll_line_join(&sched->joiners, &node, wait);
         atoll_mutex_unlock(&sched->lock);
-        status = atoll_waiter_sleep(&node, &sched->joiners, &sched->lock,
-                                    wait);
+        status
+            = atoll_waiter_sleep(&node, &sched->joiners, &sched->lock, wait);
         atoll_mutex_lock(&sched->lock);
     }
     atoll_mutex_unlock(&sched->lock);

@@ -184,7 +184,7 @@ atoll_barrier_id(const atoll_barrier *barrier);
 /* One wait, in the caller's memory, zeroed at first. */
 typedef struct atoll_barrier_wait {
     atoll_waiter waiter;
-    int stage;      /* 0 not begun, 1 asleep, 2 acting, 3 over */
+    int stage; /* 0 not begun, 1 asleep, 2 acting, 3 over */
     bool has_action;
     bool act;
     bool held;      /* its round is complete, the action runs */
@@ -202,8 +202,8 @@ typedef struct atoll_barrier_wait {
  * late breaks it and gets this, too (so does NULL wait, if it is not the
  * last). */
 atoll_status
-atoll_barrier_arrive(atoll_barrier *barrier, bool has_action,
-                     atoll_wait *wait, atoll_barrier_wait *state);
+atoll_barrier_arrive(atoll_barrier *barrier, bool has_action, atoll_wait *wait,
+                     atoll_barrier_wait *state);
 /* The action is over: lets the others go, or (not ok) breaks the barrier.
  * Fails: ATOLL_E_BROKEN: it was broken or reset meanwhile. */
 atoll_status

@@ -232,8 +232,8 @@ sleep_in_line(atoll_barrier *barrier, atoll_wait *wait,
 }
 
 atoll_status
-atoll_barrier_arrive(atoll_barrier *barrier, bool has_action,
-                     atoll_wait *wait, atoll_barrier_wait *state)
+atoll_barrier_arrive(atoll_barrier *barrier, bool has_action, atoll_wait *wait,
+                     atoll_barrier_wait *state)
 {
     atoll_status status = ATOLL_OK;
     bool over = false;

@@ -297,8 +297,8 @@ unlock_word(atoll_lock *lock, uint64_t word)
 {
     if (is_taken(word) && !must_wake(word)) {
         set_owner(lock, 0, 0);
-        if (ATOLL_LIKELY(atomic_compare_exchange_strong(
-                &lock->word, &word, word & FLAGS))) {
+        if (ATOLL_LIKELY(atomic_compare_exchange_strong(&lock->word, &word,
+                                                        word & FLAGS))) {
             return ATOLL_OK;
         }
     }
@@ -316,8 +316,7 @@ unlock_word(atoll_lock *lock, uint64_t word)
             break;
         }
         set_owner(lock, 0, 0);
-        if (atomic_compare_exchange_strong(&lock->word, &word,
-                                           word & FLAGS)) {
+        if (atomic_compare_exchange_strong(&lock->word, &word, word & FLAGS)) {
             break;
         }
     }
@@ -371,8 +370,7 @@ sync_lock_owner_died(atoll_lock *lock, int64_t interp, bool others)
            && ((word >> OWNER_SHIFT) == (uint64_t)interp + 1) != others) {
         if (atomic_compare_exchange_weak(&lock->word, &word, DIED)) {
             set_owner(lock, 0, 0);
-            atoll_line_grant_all(&lock->base.line, ATOLL_E_OWNER_DIED,
-                                 &wakes);
+            atoll_line_grant_all(&lock->base.line, ATOLL_E_OWNER_DIED, &wakes);
             break;
         }
     }

@@ -115,8 +115,7 @@ atoll_waiter_grant(atoll_waiter *waiter, atoll_status status,
 }
 
 void
-atoll_line_grant_all(atoll_line *line, atoll_status status,
-                     atoll_wakes *wakes)
+atoll_line_grant_all(atoll_line *line, atoll_status status, atoll_wakes *wakes)
 {
     atoll_waiter *waiter;
     while ((waiter = atoll_line_pop(line)) != NULL) {
@@ -135,15 +134,14 @@ atoll_wakes_send(atoll_wakes *wakes)
 
 /* As atoll_waiter_sleep, without the ticket. */
 static atoll_status
-sleep_until_granted(atoll_waiter *waiter, atoll_line *line,
-                    atoll_mutex *mutex, int64_t deadline)
+sleep_until_granted(atoll_waiter *waiter, atoll_line *line, atoll_mutex *mutex,
+                    int64_t deadline)
 {
     atoll_status status;
     do {
         status = atoll_parker_park(waiter->parker, deadline);
         if (status == ATOLL_OK
-            && atomic_load_explicit(&waiter->granted,
-                                    memory_order_acquire)) {
+            && atomic_load_explicit(&waiter->granted, memory_order_acquire)) {
             return waiter->status;
         }
     } while (status == ATOLL_OK);

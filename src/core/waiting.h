@@ -46,7 +46,7 @@ typedef struct atoll_waiter {
     struct atoll_waiter *prev;
     atoll_parker *parker; /* NULL: an event loop's, see async.h */
     uint64_t ticket;
-    bool queued;             /* in a line */
+    bool queued;              /* in a line */
     _Atomic uint32_t granted; /* set last, under the object's lock */
     atoll_status status;      /* of the grant */
 } atoll_waiter;

@@ -139,8 +139,7 @@ get_table(void)
         return NULL;
     }
     if (atoll_parker_init(&table->parker) != ATOLL_OK
-        || pthread_setspecific(thread_key, table) != 0)
-    {
+        || pthread_setspecific(thread_key, table) != 0) {
         atoll_free(table);
         return NULL;
     }
@@ -161,8 +160,7 @@ get_table(void)
 bool
 ext_attach_is_main(void)
 {
-    return this_thread != NULL ? this_thread->is_main
-                               : atoll_thread_is_main();
+    return this_thread != NULL ? this_thread->is_main : atoll_thread_is_main();
 }
 
 void
@@ -185,8 +183,7 @@ ext_attach_parker(void)
         return NULL;
     }
     if (table->is_main && table->top == NULL
-        && ext_attach_on_main_wait != NULL)
-    {
+        && ext_attach_on_main_wait != NULL) {
         ext_attach_on_main_wait(&table->parker);
     }
     return &table->parker;
@@ -202,9 +199,7 @@ ext_visit *
 ext_attach_top(void)
 {
     ext_visit *visit = ext_attach_innermost();
-    return visit != NULL && visit->inner == PyThreadState_Get()
-               ? visit
-               : NULL;
+    return visit != NULL && visit->inner == PyThreadState_Get() ? visit : NULL;
 }
 
 void
@@ -246,8 +241,7 @@ reserve_entry(thread_table *table)
     table->used = live;
     if (live == table->cap) {
         uint32_t cap = table->cap ? table->cap * 2 : 8;
-        atoll_kept **grown
-            = atoll_realloc(table->kept, cap * sizeof(*grown));
+        atoll_kept **grown = atoll_realloc(table->kept, cap * sizeof(*grown));
         if (grown == NULL) {
             return false;
         }
@@ -482,8 +476,8 @@ check_depth(thread_table *table, unsigned flags)
                      MAX_DEPTH);
         return -1;
     }
-    if (stack_left(table) < (flags & EXT_VISIT_RUN ? MIN_STACK : MIN_STACK / 2))
-    {
+    if (stack_left(table)
+        < (flags & EXT_VISIT_RUN ? MIN_STACK : MIN_STACK / 2)) {
         PyErr_SetString(PyExc_RecursionError,
                         "not enough stack left to enter an interpreter");
         return -1;
@@ -549,11 +543,10 @@ set_up(atoll_interp *interp, char **out_message)
         return 0;
     }
     PyObject *error = PyErr_GetRaisedException();
-    PyObject *text = error == NULL
-                         ? NULL
-                         : PyUnicode_FromFormat("%s: %S",
-                                                Py_TYPE(error)->tp_name,
-                                                error);
+    PyObject *text
+        = error == NULL
+              ? NULL
+              : PyUnicode_FromFormat("%s: %S", Py_TYPE(error)->tp_name, error);
     const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
     if (utf8 != NULL) {
         size_t size = strlen(utf8) + 1;
@@ -572,8 +565,7 @@ static void
 prepare_state(thread_table *table, ext_visit *visit)
 {
     if (visit->kept != NULL
-        && ATOLL_UNLIKELY(ext_compat_has_async_exc(visit->inner)))
-    {
+        && ATOLL_UNLIKELY(ext_compat_has_async_exc(visit->inner))) {
         /* Sent to this thread while it was elsewhere: nothing of ours. */
         Py_XDECREF(ext_compat_take_async_exc(visit->inner));
     }
@@ -620,14 +612,12 @@ settle_in(ext_visit *visit, char **out_message, bool *out_busy)
         visit->marked = true;
     }
     if (ATOLL_UNLIKELY(interp->ext == NULL || interp->setup != NULL)
-        && set_up(interp, out_message) < 0)
-    {
+        && set_up(interp, out_message) < 0) {
         return -1;
     }
     visit->state = interp->ext;
-    if (ATOLL_UNLIKELY(atomic_load_explicit(&interp->has_chores,
-                                            memory_order_relaxed)))
-    {
+    if (ATOLL_UNLIKELY(
+            atomic_load_explicit(&interp->has_chores, memory_order_relaxed))) {
         do_chores(interp);
     }
     return 0;
@@ -639,8 +629,7 @@ static int
 watch_signals(thread_table *table, ext_visit *visit)
 {
     if (!table->is_main || table->top != NULL
-        || ext_attach_on_main_visit == NULL)
-    {
+        || ext_attach_on_main_visit == NULL) {
         return 0;
     }
     atomic_store(&ext_attach_main_inside, visit->interp->id);
@@ -765,8 +754,7 @@ ext_attach_end_call(ext_visit *visit)
     PyErr_Clear();
     clean_call(visit);
     if (ATOLL_UNLIKELY(atomic_load_explicit(&visit->interp->has_chores,
-                                            memory_order_relaxed)))
-    {
+                                            memory_order_relaxed))) {
         do_chores(visit->interp);
     }
 }
@@ -788,8 +776,7 @@ ext_attach_leave(ext_visit *visit)
     PyErr_Clear();
     clean_state(visit);
     if (ATOLL_UNLIKELY(atomic_load_explicit(&visit->interp->has_chores,
-                                            memory_order_relaxed)))
-    {
+                                            memory_order_relaxed))) {
         do_chores(visit->interp);
     }
     pop_visit(table, visit);

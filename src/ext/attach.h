@@ -11,27 +11,27 @@
 #include "state.h"
 
 typedef struct ext_visit {
-    struct ext_visit *below;  /* the visit that was entered before, or NULL */
-    atoll_interp *interp;     /* where it is; owned by whoever entered */
-    atoll_kept *kept;         /* the state in use, NULL: one already in use
+    struct ext_visit *below; /* the visit that was entered before, or NULL */
+    atoll_interp *interp;    /* where it is; owned by whoever entered */
+    atoll_kept *kept;        /* the state in use, NULL: one already in use
                                * by an outer visit, or by the thread itself */
-    PyThreadState *inner;     /* the state in the target */
-    PyThreadState *outer;     /* the state to go back to */
-    ext_state *outer_state;   /* atoll's state there */
-    ext_state *state;         /* atoll's state in the target */
-    bool run;                 /* has the slot of the running call */
-    bool marked;              /* has CPython's mark that __main__ runs */
-    bool suspended;           /* the thread is back in the outer state */
-    uint64_t generation;      /* of that call */
+    PyThreadState *inner;    /* the state in the target */
+    PyThreadState *outer;    /* the state to go back to */
+    ext_state *outer_state;  /* atoll's state there */
+    ext_state *state;        /* atoll's state in the target */
+    bool run;                /* has the slot of the running call */
+    bool marked;             /* has CPython's mark that __main__ runs */
+    bool suspended;          /* the thread is back in the outer state */
+    uint64_t generation;     /* of that call */
     /* Interruption (interrupt.c): guarded by interp->lock unless said
      * otherwise. */
-    atoll_parker *parker;     /* where the thread would sleep */
-    struct ext_visit *above;  /* a call made from inside this one, or NULL */
-    struct ext_call *call;    /* its name, or NULL */
-    bool interrupted;         /* somebody interrupted this very call */
-    bool timed_out;           /* it was its deadline */
-    atomic_bool deliver;      /* it has not been told yet */
-    atoll_frame *error;       /* what to raise; NULL: Interrupted; owned */
+    atoll_parker *parker;    /* where the thread would sleep */
+    struct ext_visit *above; /* a call made from inside this one, or NULL */
+    struct ext_call *call;   /* its name, or NULL */
+    bool interrupted;        /* somebody interrupted this very call */
+    bool timed_out;          /* it was its deadline */
+    atomic_bool deliver;     /* it has not been told yet */
+    atoll_frame *error;      /* what to raise; NULL: Interrupted; owned */
     /* Its timer (interrupt_helper.c) [the helper's lock]. */
     bool armed;
     struct ext_visit *timer_prev;
@@ -41,11 +41,11 @@ typedef struct ext_visit {
     int64_t patience; /* how long it has had to clean up */
     bool patient;     /* it is cleaning up */
     /* Only the thread itself, attached to interp. */
-    PyObject *told;           /* the exception by which it was told; owned */
+    PyObject *told; /* the exception by which it was told; owned */
     /* Only the thread itself, attached to the outer interpreter. */
-    PyObject *outer_error;    /* raised there by a signal handler: overrides
+    PyObject *outer_error; /* raised there by a signal handler: overrides
                                * the outcome */
-    bool signalled;           /* a handler further out raised: this call was
+    bool signalled;        /* a handler further out raised: this call was
                                * ended by KeyboardInterrupt for that */
 } ext_visit;
 

@@ -232,8 +232,7 @@ Buffer_release(PyObject *op, PyObject *Py_UNUSED(ignored))
     BufferObject *self = (BufferObject *)op;
     if (self->exports > 0) {
         PyErr_Format(PyExc_BufferError, "SharedBuffer has %zd exported %s",
-                     self->exports,
-                     self->exports == 1 ? "buffer" : "buffers");
+                     self->exports, self->exports == 1 ? "buffer" : "buffers");
         return NULL;
     }
     if (self->block != NULL) {
@@ -326,23 +325,30 @@ static const ext_crossing buffer_crossing = {
 
 /* --- the type -------------------------------------------------------------- */
 
-PyDoc_STRVAR(buffer_doc,
-"SharedBuffer(size, /)\n"
-"SharedBuffer(bytes_like, /)\n"
-"--\n"
-"\n"
-"Memory that belongs to the process: the same bytes in all interpreters.\n"
-"\n"
-"size: how many bytes, all zero at first.  bytes_like: its bytes are copied.\n"
-"The memory is writable and aligned to 64 bytes; memoryview(buffer) and\n"
-"everything else that takes a buffer works on it.  Sent to an interpreter it\n"
-"is not copied, whatever its size, and it lives until the last SharedBuffer\n"
-"or view over it is gone, in whichever interpreter that is.  Reads and writes\n"
-"are not synchronised: see atoll.sync.\n"
-"\n"
-"Two of them are equal if they are the same memory.  Raises ValueError for a\n"
-"negative size, MemoryError for more than there is, TypeError for what is\n"
-"neither a size nor bytes-like.");
+PyDoc_STRVAR(
+    buffer_doc,
+    "SharedBuffer(size, /)\n"
+    "SharedBuffer(bytes_like, /)\n"
+    "--\n"
+    "\n"
+    "Memory that belongs to the process: the same bytes in all interpreters.\n"
+    "\n"
+    "size: how many bytes, all zero at first.  bytes_like: its bytes are "
+    "copied.\n"
+    "The memory is writable and aligned to 64 bytes; memoryview(buffer) and\n"
+    "everything else that takes a buffer works on it.  Sent to an interpreter "
+    "it\n"
+    "is not copied, whatever its size, and it lives until the last "
+    "SharedBuffer\n"
+    "or view over it is gone, in whichever interpreter that is.  Reads and "
+    "writes\n"
+    "are not synchronised: see atoll.sync.\n"
+    "\n"
+    "Two of them are equal if they are the same memory.  Raises ValueError "
+    "for a\n"
+    "negative size, MemoryError for more than there is, TypeError for what "
+    "is\n"
+    "neither a size nor bytes-like.");
 
 static PyMethodDef buffer_methods[] = {
     {"release", Buffer_release, METH_NOARGS,
@@ -388,8 +394,8 @@ static PyType_Slot buffer_slots[] = {
 static PyType_Spec buffer_spec = {
     .name = "atoll.SharedBuffer",
     .basicsize = sizeof(BufferObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags
+    = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = buffer_slots,
 };
 
@@ -417,8 +423,8 @@ buffer_exec(PyObject *module, ext_state *st)
         return -1;
     }
     st->parts[EXT_PART_BUFFER] = part;
-    part->type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &buffer_spec, NULL);
+    part->type
+        = (PyTypeObject *)PyType_FromModuleAndSpec(module, &buffer_spec, NULL);
     if (part->type == NULL || PyModule_AddType(module, part->type) < 0
         || ext_transfer_register(st, part->type, &buffer_crossing) < 0
         || ext_view_exec(module, st, &part->view_type) < 0) {

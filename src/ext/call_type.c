@@ -115,8 +115,8 @@ call_exec(PyObject *module, ext_state *st)
         return -1;
     }
     st->parts[EXT_PART_CALL] = part;
-    part->type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Call_spec,
-                                                          NULL);
+    part->type
+        = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Call_spec, NULL);
     return part->type == NULL ? -1 : 0;
 }
 

@@ -22,9 +22,9 @@ ext_chores_run(ext_state *st);
 static inline void
 ext_chores_check(ext_state *st)
 {
-    if (ATOLL_UNLIKELY(atomic_load_explicit(&st->self->has_chores,
-                                            memory_order_relaxed)
-                       != 0)) {
+    if (ATOLL_UNLIKELY(
+            atomic_load_explicit(&st->self->has_chores, memory_order_relaxed)
+            != 0)) {
         ext_chores_run(st);
     }
 }

@@ -15,7 +15,8 @@
 #error "atoll needs CPython 3.12 or later"
 #endif
 #if defined(_WIN32) || defined(__wasi__) || defined(__EMSCRIPTEN__)
-#error "atoll does not support this platform: it needs POSIX threads and signals"
+#error \
+    "atoll does not support this platform: it needs POSIX threads and signals"
 #endif
 
 #define EXT_WEAK __attribute__((weak))
@@ -58,8 +59,7 @@ ext_compat_lookup(int64_t id)
         return _PyInterpreterState_LookUpID(id);
     }
     for (PyInterpreterState *i = PyInterpreterState_Head(); i != NULL;
-         i = PyInterpreterState_Next(i))
-    {
+         i = PyInterpreterState_Next(i)) {
         if (PyInterpreterState_GetID(i) == id) {
             return i;
         }
@@ -88,9 +88,12 @@ _PyInterpreterState_GetWhence(PyInterpreterState *);
 static inline const char *
 ext_compat_whence(PyInterpreterState *interp)
 {
-    static const char *const names[]
-        = {"unknown", "runtime init", "legacy C-API",
-           "C-API",   "cross-interpreter C-API", "_interpreters module"};
+    static const char *const names[] = {"unknown",
+                                        "runtime init",
+                                        "legacy C-API",
+                                        "C-API",
+                                        "cross-interpreter C-API",
+                                        "_interpreters module"};
     long whence = _PyInterpreterState_GetWhence == NULL
                       ? 0
                       : _PyInterpreterState_GetWhence(interp);
@@ -229,8 +232,7 @@ ext_compat_getattr_optional(PyObject *obj, PyObject *name, PyObject **out)
  * being copied at each doubling.  Source: Objects/dictobject.c, exported for
  * code generators.  Without: an ordinary new dict.  Can go when the public
  * API can presize. */
-EXT_WEAK extern PyObject *
-_PyDict_NewPresized(Py_ssize_t);
+EXT_WEAK extern PyObject *_PyDict_NewPresized(Py_ssize_t);
 
 static inline PyObject *
 ext_compat_dict_new(Py_ssize_t size)

@@ -96,8 +96,7 @@ make_setup(ext_state *st, PyObject *snapshot)
     atoll_frame_init(&setup->frame);
     setup->frame.sender = st->self->id;
     if (copy_path(setup, path) < 0
-        || ext_encode(st, rest, "setup", 0, NULL, &setup->frame) < 0)
-    {
+        || ext_encode(st, rest, "setup", 0, NULL, &setup->frame) < 0) {
         free_setup(setup);
         return NULL;
     }
@@ -105,8 +104,7 @@ make_setup(ext_state *st, PyObject *snapshot)
 }
 
 int
-ext_create_set_setup(ext_state *st, atoll_interp *interp,
-                        PyObject *snapshot)
+ext_create_set_setup(ext_state *st, atoll_interp *interp, PyObject *snapshot)
 {
     ext_setup *setup = make_setup(st, snapshot);
     if (setup == NULL) {
@@ -126,10 +124,9 @@ apply_path(const ext_setup *setup)
 {
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < setup->npath; i++) {
-        PyObject *item
-            = PyUnicode_DecodeUTF8(setup->path[i],
-                                   (Py_ssize_t)strlen(setup->path[i]),
-                                   "surrogatepass");
+        PyObject *item = PyUnicode_DecodeUTF8(
+            setup->path[i], (Py_ssize_t)strlen(setup->path[i]),
+            "surrogatepass");
         if (item == NULL || PyList_Append(list, item) < 0) {
             Py_CLEAR(list);
         }
@@ -235,8 +232,8 @@ read_config(PyObject *config, PyInterpreterConfig *out)
     int own = PyUnicode_Check(gil)
               && PyUnicode_CompareWithASCIIString(gil, "own") == 0;
     Py_DECREF(gil);
-    out->gil = own ? PyInterpreterConfig_OWN_GIL
-                   : PyInterpreterConfig_SHARED_GIL;
+    out->gil
+        = own ? PyInterpreterConfig_OWN_GIL : PyInterpreterConfig_SHARED_GIL;
     return read_flag(config, "use_main_obmalloc", &out->use_main_obmalloc)
                    || read_flag(config, "allow_fork", &out->allow_fork)
                    || read_flag(config, "allow_exec", &out->allow_exec)
@@ -278,8 +275,8 @@ static void
 lock_creation(void)
 {
     if (pthread_mutex_trylock(&create_lock) != 0) {
-        Py_BEGIN_ALLOW_THREADS
-        (void)pthread_mutex_lock(&create_lock);
+        Py_BEGIN_ALLOW_THREADS(void)
+        pthread_mutex_lock(&create_lock);
         Py_END_ALLOW_THREADS
     }
 }
@@ -313,7 +310,7 @@ load_in_main(ext_state *st)
 
 int
 ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot,
-                     atoll_interp **out_interp)
+               atoll_interp **out_interp)
 {
     if (load_in_main(st) < 0) {
         return -1;
@@ -330,10 +327,8 @@ ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot,
         return -1;
     }
     atoll_interp *interp = NULL;
-    if (atoll_registry_adopt(PyInterpreterState_GetID(handle), handle,
-                             &interp)
-        != ATOLL_OK)
-    {
+    if (atoll_registry_adopt(PyInterpreterState_GetID(handle), handle, &interp)
+        != ATOLL_OK) {
         PyErr_NoMemory();
         return -1;
     }
@@ -347,8 +342,7 @@ ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot,
         return -1;
     }
     if (snapshot != Py_None
-        && ext_create_set_setup(st, interp, snapshot) < 0)
-    {
+        && ext_create_set_setup(st, interp, snapshot) < 0) {
         PyObject *error = PyErr_GetRaisedException();
         if (ext_lifecycle_close(st, interp) < 0) {
             PyErr_Clear();
@@ -367,8 +361,7 @@ ext_create_find(ext_state *st, int64_t id, atoll_interp **out_interp)
     atoll_interp *interp = NULL;
     if (atoll_registry_find(id, &interp) == ATOLL_OK) {
         if (atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
-            && !interp->spare)
-        {
+            && !interp->spare) {
             *out_interp = interp;
             return 0;
         }
@@ -430,8 +423,7 @@ adopt_new(void)
             continue;
         }
         if (_PyInterpreterState_IsReady != NULL
-            && !_PyInterpreterState_IsReady(handle))
-        {
+            && !_PyInterpreterState_IsReady(handle)) {
             last = id - 1; /* being made: look again next time */
             break;
         }
@@ -443,15 +435,14 @@ adopt_new(void)
     }
     int64_t seen = first;
     while (last > seen
-           && !atomic_compare_exchange_weak(&scanned, &seen, last))
-    {
+           && !atomic_compare_exchange_weak(&scanned, &seen, last)) {
     }
     return 0;
 }
 
 int
 ext_create_list(ext_state *Py_UNUSED(st), atoll_interp ***out_list,
-                   size_t *out_count)
+                size_t *out_count)
 {
     if (adopt_new() < 0) {
         return -1;
@@ -468,8 +459,7 @@ ext_create_list(ext_state *Py_UNUSED(st), atoll_interp ***out_list,
             atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
         }
         if (atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
-            && !interp->spare)
-        {
+            && !interp->spare) {
             list[kept++] = interp;
         }
         else {

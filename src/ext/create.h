@@ -12,7 +12,7 @@
  * Fails: -1 with an exception. */
 int
 ext_create_new(ext_state *st, PyObject *config, PyObject *setup,
-                     atoll_interp **out_interp);
+               atoll_interp **out_interp);
 
 /* Leaves a new setup for the next visitor, in the place of the old one. */
 int
@@ -27,8 +27,7 @@ ext_create_find(ext_state *st, int64_t id, atoll_interp **out_interp);
  * acquired, the array freed by the caller with atoll_free.
  * Fails: -1 with an exception. */
 int
-ext_create_list(ext_state *st, atoll_interp ***out_list,
-                   size_t *out_count);
+ext_create_list(ext_state *st, atoll_interp ***out_list, size_t *out_count);
 
 /* Applies what the creator left, and loads atoll (ext_attach_setup).
  * Attached: to interp, at its first visit.  Fails: -1 with an exception. */

@@ -72,8 +72,7 @@ static int
 open_crossing(decoder *d, PyObject **out)
 {
     uint64_t type;
-    if (!atoll_get_varint(&d->r, &type)
-        || type >= EXT_MAX_CROSSINGS) {
+    if (!atoll_get_varint(&d->r, &type) || type >= EXT_MAX_CROSSINGS) {
         return dec_corrupt(d);
     }
     if (d->part->crossings[type].type == NULL

@@ -59,8 +59,7 @@ ext_error_type(ext_state *st, ext_error_id id)
         /* A first import runs Python: interruptions may end it, several in a
          * row when a call is interrupted again and again. */
         for (int tries = 0; part->types[id] == NULL && tries < MAX_TRIES;
-             tries++)
-        {
+             tries++) {
             PyErr_Clear();
             part->types[id] = make_type(id);
         }
@@ -84,8 +83,7 @@ ext_error_from_status(ext_state *st, atoll_status status, const char *what)
     case ATOLL_E_NOTFOUND:
         return ext_error_format(st, EXT_ERR_NOT_FOUND, "%s", what);
     case ATOLL_E_CLOSED:
-        return ext_error_format(st, EXT_ERR_INTERPRETER, "%s is closed",
-                                what);
+        return ext_error_format(st, EXT_ERR_INTERPRETER, "%s is closed", what);
     case ATOLL_E_BUSY:
         return ext_error_format(st, EXT_ERR_INTERPRETER,
                                 "interpreter already running");

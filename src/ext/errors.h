@@ -10,20 +10,20 @@
 #include "state.h"
 
 typedef enum ext_error_id {
-    EXT_ERR_INTERPRETER,         /* InterpreterError */
-    EXT_ERR_NOT_FOUND,           /* InterpreterNotFoundError */
-    EXT_ERR_NOT_SHAREABLE,       /* NotShareableError */
-    EXT_ERR_EXECUTION_FAILED,    /* ExecutionFailed */
-    EXT_ERR_EXECUTION_TIMEOUT,   /* ExecutionTimeout */
+    EXT_ERR_INTERPRETER,           /* InterpreterError */
+    EXT_ERR_NOT_FOUND,             /* InterpreterNotFoundError */
+    EXT_ERR_NOT_SHAREABLE,         /* NotShareableError */
+    EXT_ERR_EXECUTION_FAILED,      /* ExecutionFailed */
+    EXT_ERR_EXECUTION_TIMEOUT,     /* ExecutionTimeout */
     EXT_ERR_EXECUTION_INTERRUPTED, /* ExecutionInterrupted */
-    EXT_ERR_INTERRUPTED,         /* Interrupted */
-    EXT_ERR_QUEUE,               /* QueueError */
-    EXT_ERR_QUEUE_EMPTY,         /* QueueEmpty */
-    EXT_ERR_QUEUE_FULL,          /* QueueFull */
-    EXT_ERR_QUEUE_NOT_FOUND,     /* QueueNotFoundError */
-    EXT_ERR_QUEUE_SHUT_DOWN,     /* QueueShutDown */
-    EXT_ERR_ITEM_DESTROYED,      /* ItemInterpreterDestroyed */
-    EXT_ERR_OWNER_DIED,          /* OwnerDiedError */
+    EXT_ERR_INTERRUPTED,           /* Interrupted */
+    EXT_ERR_QUEUE,                 /* QueueError */
+    EXT_ERR_QUEUE_EMPTY,           /* QueueEmpty */
+    EXT_ERR_QUEUE_FULL,            /* QueueFull */
+    EXT_ERR_QUEUE_NOT_FOUND,       /* QueueNotFoundError */
+    EXT_ERR_QUEUE_SHUT_DOWN,       /* QueueShutDown */
+    EXT_ERR_ITEM_DESTROYED,        /* ItemInterpreterDestroyed */
+    EXT_ERR_OWNER_DIED,            /* OwnerDiedError */
     EXT_ERR_COUNT,
 } ext_error_id;
 

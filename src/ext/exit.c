@@ -61,8 +61,7 @@ ext_exit_main(ext_state *st)
     }
     for (size_t i = 0; i < count; i++) {
         if (list[i]->owned && is_left(list[i])
-            && ext_interrupt_for_close(st, list[i], 0) < 0)
-        {
+            && ext_interrupt_for_close(st, list[i], 0) < 0) {
             PyErr_Clear();
         }
     }

@@ -238,8 +238,7 @@ get_usable(ext_state *st, PyObject *op)
 {
     atoll_interp *interp = get_open(st, op);
     if (interp == NULL || interp->owned
-        || atoll_interp_visit(interp, false, NULL) != ATOLL_OK)
-    {
+        || atoll_interp_visit(interp, false, NULL) != ATOLL_OK) {
         return interp;
     }
     bool foreign = ext_compat_is_foreign(interp->handle);
@@ -284,12 +283,11 @@ Interpreter_repr(PyObject *op)
     if (name == NULL) {
         return NULL;
     }
-    PyObject *text
-        = name == Py_None
-              ? PyUnicode_FromFormat("Interpreter(%lld)",
-                                     (long long)interp->id)
-              : PyUnicode_FromFormat("Interpreter(%lld, name=%R)",
-                                     (long long)interp->id, name);
+    PyObject *text = name == Py_None
+                         ? PyUnicode_FromFormat("Interpreter(%lld)",
+                                                (long long)interp->id)
+                         : PyUnicode_FromFormat("Interpreter(%lld, name=%R)",
+                                                (long long)interp->id, name);
     Py_DECREF(name);
     return text;
 }
@@ -425,8 +423,7 @@ Interpreter_close(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         }
         else {
             PyErr_Format(PyExc_TypeError,
-                         "close() got an unexpected keyword argument %R",
-                         key);
+                         "close() got an unexpected keyword argument %R", key);
             return NULL;
         }
     }
@@ -435,8 +432,7 @@ Interpreter_close(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     if (must_interrupt < 0
         || (timeout != NULL
             && ext_interrupt_parse_timeout(timeout, "timeout", &seconds)
-                   < 0))
-    {
+                   < 0)) {
         return NULL;
     }
     atoll_interp *interp = ((InterpreterObject *)op)->interp;
@@ -448,8 +444,7 @@ Interpreter_close(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     }
     int64_t deadline = ATOLL_FOREVER;
     if (must_interrupt) {
-        deadline = seconds < 0 ? ATOLL_FOREVER
-                               : atoll_deadline_after(seconds);
+        deadline = seconds < 0 ? ATOLL_FOREVER : atoll_deadline_after(seconds);
         if (ext_interrupt_for_close(st, interp, seconds) < 0) {
             return NULL;
         }
@@ -479,8 +474,8 @@ Interpreter_prepare_main(PyObject *op, PyTypeObject *cls,
     }
     PyObject *result = NULL;
     if (nargs == 1 && args[0] != Py_None) {
-        PyObject *given = PyObject_CallOneArg((PyObject *)&PyDict_Type,
-                                              args[0]);
+        PyObject *given
+            = PyObject_CallOneArg((PyObject *)&PyDict_Type, args[0]);
         if (given == NULL || PyDict_Update(ns, given) < 0) {
             Py_XDECREF(given);
             goto done;
@@ -489,8 +484,7 @@ Interpreter_prepare_main(PyObject *op, PyTypeObject *cls,
     }
     for (Py_ssize_t i = 0; kwnames && i < PyTuple_GET_SIZE(kwnames); i++) {
         if (PyDict_SetItem(ns, PyTuple_GET_ITEM(kwnames, i), args[nargs + i])
-            < 0)
-        {
+            < 0) {
             goto done;
         }
     }
@@ -518,8 +512,8 @@ done:
 }
 
 static PyObject *
-exec_with(ext_state *st, PyObject *op, PyObject *const *args,
-          Py_ssize_t nargs, PyObject *kwnames, double timeout)
+exec_with(ext_state *st, PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+          PyObject *kwnames, double timeout)
 {
     int dedent = 1;
     if (nargs != 1) {
@@ -541,9 +535,9 @@ exec_with(ext_state *st, PyObject *op, PyObject *const *args,
         }
     }
     atoll_interp *interp = get_usable(st, op);
-    return interp == NULL ? NULL
-                          : ext_run_exec(st, interp, args[0], dedent != 0,
-                                         timeout);
+    return interp == NULL
+               ? NULL
+               : ext_run_exec(st, interp, args[0], dedent != 0, timeout);
 }
 
 static PyObject *
@@ -554,9 +548,8 @@ Interpreter_exec(PyObject *op, PyTypeObject *cls, PyObject *const *args,
 }
 
 static PyObject *
-call_with(ext_state *st, PyObject *op, PyObject *const *args,
-          Py_ssize_t nargs, PyObject *kwnames, double timeout,
-          ext_call *call)
+call_with(ext_state *st, PyObject *op, PyObject *const *args, Py_ssize_t nargs,
+          PyObject *kwnames, double timeout, ext_call *call)
 {
     if (nargs < 1) {
         PyErr_SetString(PyExc_TypeError,
@@ -683,8 +676,7 @@ Interpreter_interrupt(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         || (nkw == 1
             && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0),
                                                 "exc")
-                   != 0))
-    {
+                   != 0)) {
         PyErr_SetString(PyExc_TypeError,
                         "interrupt() takes one argument, exc");
         return NULL;
@@ -731,8 +723,7 @@ Interpreter_call_in_thread(PyObject *op, PyTypeObject *Py_UNUSED(cls),
 
 static PyObject *
 Interpreter_options(PyObject *op, PyTypeObject *Py_UNUSED(cls),
-                    PyObject *const *args, Py_ssize_t nargs,
-                    PyObject *kwnames)
+                    PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     return call_python("Options", op, args, nargs, kwnames);
 }
@@ -759,10 +750,10 @@ Interpreter_reduce(PyObject *op, PyObject *Py_UNUSED(args))
 
 #include "interpreter_doc.h"
 
-#define METHOD(name, func, doc)                                               \
-    {                                                                         \
-        name, (PyCFunction)(void (*)(void))func,                              \
-            METH_METHOD | METH_FASTCALL | METH_KEYWORDS, doc                  \
+#define METHOD(name, func, doc)                              \
+    {                                                        \
+        name, (PyCFunction)(void (*)(void))func,             \
+            METH_METHOD | METH_FASTCALL | METH_KEYWORDS, doc \
     }
 
 static PyMethodDef Interpreter_methods[] = {
@@ -820,8 +811,8 @@ static PyType_Slot Interpreter_slots[] = {
 static PyType_Spec Interpreter_spec = {
     .name = "atoll.Interpreter",
     .basicsize = sizeof(InterpreterObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags
+    = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = Interpreter_slots,
 };
 
@@ -862,8 +853,7 @@ interpreter_exec(PyObject *module, ext_state *st)
         module, &Interpreter_spec, NULL);
     if (part->known == NULL || part->type == NULL
         || PyModule_AddType(module, part->type) < 0
-        || ext_transfer_register(st, part->type, &handle_crossing) < 0)
-    {
+        || ext_transfer_register(st, part->type, &handle_crossing) < 0) {
         return -1;
     }
     return PyModule_AddFunctions(module, ext_interpreter_functions);

@@ -42,9 +42,7 @@ core_warm(PyObject *module, PyObject *op)
         PyErr_SetString(PyExc_TypeError, "not an Interpreter");
         return NULL;
     }
-    if (ext_attach_enter(st, ext_interpreter_record(op), 0, &visit)
-        < 0)
-    {
+    if (ext_attach_enter(st, ext_interpreter_record(op), 0, &visit) < 0) {
         return NULL;
     }
     ext_attach_leave(&visit);
@@ -59,8 +57,7 @@ core_give_out(PyObject *module, PyObject *args)
     PyObject *op;
     PyObject *setup;
     if (!PyArg_ParseTuple(args, "O!O:_give_out", ext_interpreter_type(st), &op,
-                          &setup))
-    {
+                          &setup)) {
         return NULL;
     }
     atoll_interp *interp = ext_interpreter_record(op);
@@ -119,8 +116,7 @@ core_list_all(PyObject *module, PyObject *Py_UNUSED(args))
             item = ext_interpreter_handle(st, list[i]);
             if (item == NULL
                 && PyErr_ExceptionMatches(
-                    ext_error_type(st, EXT_ERR_NOT_FOUND)))
-            {
+                    ext_error_type(st, EXT_ERR_NOT_FOUND))) {
                 PyErr_Clear(); /* it ended after it was listed */
             }
             else if (item == NULL || PyList_Append(result, item) < 0) {
@@ -154,4 +150,3 @@ PyMethodDef ext_interpreter_functions[] = {
     {"is_shareable", core_is_shareable, METH_O, is_shareable_doc},
     {NULL, NULL, 0, NULL},
 };
-

@@ -109,8 +109,7 @@ ext_interrupt_locked(atoll_interp *interp, uint64_t generation,
         atoll_mutex_lock(&interp->lock);
         ext_visit *visit = interp->run;
         if (visit != NULL
-            && (generation == 0 || visit->generation == generation))
-        {
+            && (generation == 0 || visit->generation == generation)) {
             mark(interp, visit, what);
             found = true;
             if (visit->above != NULL) {
@@ -146,8 +145,8 @@ ext_interrupt_fire(ext_visit *visit, int64_t now)
     }
     else if (visit->deliver) {
         tell(interp, visit);
-        visit->pause = visit->pause * 2 < LAST_NUDGE ? visit->pause * 2
-                                                     : LAST_NUDGE;
+        visit->pause
+            = visit->pause * 2 < LAST_NUDGE ? visit->pause * 2 : LAST_NUDGE;
     }
     else if (!visit->patient) {
         /* It has been told.  Give it time to clean up. */
@@ -189,9 +188,9 @@ make_error(ext_state *st, atoll_frame *frame)
     if (frame != NULL) {
         error = ext_decode(st, frame);
         atoll_frame_release(frame);
-        if (error == NULL || (!PyExceptionInstance_Check(error)
-                              && !PyExceptionClass_Check(error)))
-        {
+        if (error == NULL
+            || (!PyExceptionInstance_Check(error)
+                && !PyExceptionClass_Check(error))) {
             PyErr_Clear();
             Py_CLEAR(error);
         }
@@ -411,14 +410,13 @@ ext_interrupt_judge(ext_visit *visit, PyObject *error)
     ext_verdict verdict = ext_interrupt_seal(visit);
     PyObject *told = visit->told;
     if (!verdict.interrupted || verdict.untold || told == NULL
-        || error == told)
-    {
+        || error == told) {
         return verdict;
     }
     PyObject *func = ext_state_python("atoll._errors", "stems_from");
-    PyObject *got = func == NULL ? NULL
-                                 : PyObject_CallFunctionObjArgs(func, error,
-                                                                told, NULL);
+    PyObject *got
+        = func == NULL ? NULL
+                       : PyObject_CallFunctionObjArgs(func, error, told, NULL);
     Py_XDECREF(func);
     /* If that cannot be found out, it is. */
     verdict.interrupted = got != Py_False;
@@ -666,8 +664,8 @@ core_check(PyObject *module, PyObject *Py_UNUSED(args))
 static PyObject *
 core_interrupted(PyObject *module, PyObject *Py_UNUSED(args))
 {
-    return Py_NewRef(ext_error_type(ext_state_of_module(module),
-                                    EXT_ERR_INTERRUPTED));
+    return Py_NewRef(
+        ext_error_type(ext_state_of_module(module), EXT_ERR_INTERRUPTED));
 }
 
 static PyMethodDef interrupt_functions[] = {

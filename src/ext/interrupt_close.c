@@ -24,8 +24,7 @@ interrupt_threads(ext_state *st, atoll_interp *interp)
     PyObject *type = PyExc_SystemExit;
     PyObject *idents = PyList_New(0);
     for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
-         t != NULL && idents != NULL; t = PyThreadState_Next(t))
-    {
+         t != NULL && idents != NULL; t = PyThreadState_Next(t)) {
         bool skip = t == own || ext_attach_is_kept(interp, t);
         PyObject *ident = skip ? NULL : PyLong_FromUnsignedLong(t->thread_id);
         if (ident != NULL && PyList_Append(idents, ident) < 0) {
@@ -110,8 +109,8 @@ ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds)
     if (ext_helper_need() < 0) {
         return -1;
     }
-    int64_t deadline = seconds < 0 ? ATOLL_FOREVER
-                                   : atoll_deadline_after(seconds);
+    int64_t deadline
+        = seconds < 0 ? ATOLL_FOREVER : atoll_deadline_after(seconds);
     bool running;
     do {
         if (interrupt_and_wait(st, interp, deadline) < 0) {

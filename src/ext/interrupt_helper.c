@@ -25,9 +25,9 @@
 
 static struct {
     pthread_mutex_t lock;
-    ext_visit *head;  /* visits with a timer, in no order [lock] */
-    int64_t planned;  /* when the helper wakes by itself [lock] */
-    bool quit;        /* it shall end [lock] */
+    ext_visit *head; /* visits with a timer, in no order [lock] */
+    int64_t planned; /* when the helper wakes by itself [lock] */
+    bool quit;       /* it shall end [lock] */
     pthread_t thread;
     atomic_bool running; /* it exists */
     atomic_bool have_bell;
@@ -159,8 +159,7 @@ ext_helper_start(void)
     ext_helper_lock();
     if (!atomic_load(&helper.running)) {
         if (!atomic_load(&helper.have_bell)
-            && atoll_bell_init(&helper.bell) != ATOLL_OK)
-        {
+            && atoll_bell_init(&helper.bell) != ATOLL_OK) {
             err = errno;
         }
         else {
@@ -211,8 +210,8 @@ ext_interrupt_before_fork(void)
 void
 ext_interrupt_parent_after_fork(void)
 {
-    bool needed = helper.head != NULL
-                  || atomic_load(&ext_attach_main_inside) >= 0;
+    bool needed
+        = helper.head != NULL || atomic_load(&ext_attach_main_inside) >= 0;
     ext_helper_unlock();
     (void)pthread_mutex_unlock(&fork_lock);
     if (needed) {

@@ -19,8 +19,7 @@ static PyFrameObject *
 find_frame(atoll_interp *interp, unsigned long thread)
 {
     for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
-         t != NULL; t = PyThreadState_Next(t))
-    {
+         t != NULL; t = PyThreadState_Next(t)) {
         if (t->thread_id == thread) {
             return PyThreadState_GetFrame(t);
         }

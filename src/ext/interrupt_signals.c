@@ -44,7 +44,7 @@ static struct {
     atomic_bool ring;   /* and the helper has not sent it */
     atomic_bool again;  /* it was sent, to no avail */
     atomic_uint_fast64_t visits; /* of the main thread, from outside */
-    atomic_bool dozing; /* the helper does not tick */
+    atomic_bool dozing;          /* the helper does not tick */
 } signals;
 
 typedef struct chain {
@@ -129,10 +129,9 @@ watch(int number)
     if (sigaction(number, NULL, &now) != 0) {
         return false;
     }
-    if (now.sa_flags & SA_SIGINFO ? now.sa_sigaction == on_signal
-                                  : now.sa_handler == SIG_DFL
-                                        || now.sa_handler == SIG_IGN)
-    {
+    if (now.sa_flags & SA_SIGINFO
+            ? now.sa_sigaction == on_signal
+            : now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN) {
         return false;
     }
     remember(&chains[number], &now);
@@ -233,8 +232,8 @@ on_main_visit(void)
         return 0; /* Ctrl-C waits for the call's end, as without atoll */
     }
     /* The main thread's alone: no read-modify-write is needed. */
-    uint64_t visits = atomic_load_explicit(&signals.visits,
-                                           memory_order_relaxed);
+    uint64_t visits
+        = atomic_load_explicit(&signals.visits, memory_order_relaxed);
     atomic_store(&signals.visits, visits + 1);
     if (atomic_load(&signals.dozing)) {
         atomic_store(&signals.dozing, false);
@@ -288,14 +287,12 @@ send_signal(void)
     int64_t id = atomic_load(&ext_attach_main_inside);
     atoll_interp *interp = NULL;
     if (id < 0 || _PyEval_AddPendingCall == NULL
-        || atoll_registry_find(id, &interp) != ATOLL_OK)
-    {
+        || atoll_registry_find(id, &interp) != ATOLL_OK) {
         return false;
     }
     bool full = false;
     if (atoll_interp_glance(interp)) {
-        full = _PyEval_AddPendingCall(interp->handle, deliver_signal, NULL,
-                                      0)
+        full = _PyEval_AddPendingCall(interp->handle, deliver_signal, NULL, 0)
                != 0;
         atoll_interp_leave(interp, false);
     }
@@ -328,8 +325,7 @@ tick(ticker *state)
     }
     else if (visits == state->seen) {
         if (atomic_load(&ext_attach_main_inside) >= 0
-            && visits != state->checked)
-        {
+            && visits != state->checked) {
             state->checked = visits;
             if (watch_all()) {
                 atomic_store(&signals.unseen, true);

@@ -15,8 +15,7 @@ ext_lifecycle_close(ext_state *st, atoll_interp *interp);
 /* The same, but its threads are waited for no longer than until deadline;
  * an interpreter that is closing already is taken on where it stands. */
 int
-ext_lifecycle_close_by(ext_state *st, atoll_interp *interp,
-                       int64_t deadline);
+ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline);
 
 /* In the child after fork: nothing waits to be ended. */
 void

@@ -13,9 +13,9 @@
 #include "module.h"
 
 static const ext_part *const parts[] = {
-    &ext_errors_part,   &ext_attach_part, &ext_transfer_part,
-    &ext_function_part, &ext_run_part,    &ext_output_part,
-    &ext_interrupt_part, &ext_call_part, &ext_interpreter_part,
+    &ext_errors_part,    &ext_attach_part, &ext_transfer_part,
+    &ext_function_part,  &ext_run_part,    &ext_output_part,
+    &ext_interrupt_part, &ext_call_part,   &ext_interpreter_part,
     &ext_lifecycle_part, /* last: from here on the interpreter is visited */
 };
 #define N_PARTS (sizeof(parts) / sizeof(parts[0]))
@@ -30,8 +30,8 @@ static const struct late_part {
       "_live_queues", "_queue_waiting"}},
     {&ext_buffer_part, {"SharedBuffer", "_blocks_alive"}},
     {&ext_sync_part,
-     {"AtomicInt", "Barrier", "BoundedSemaphore", "Condition", "Event",
-      "Lock", "RLock", "Semaphore", "_sync_alive"}},
+     {"AtomicInt", "Barrier", "BoundedSemaphore", "Condition", "Event", "Lock",
+      "RLock", "Semaphore", "_sync_alive"}},
     {&ext_pool_part, {"_Pool"}},
 };
 #define N_LATE (sizeof(late_parts) / sizeof(late_parts[0]))
@@ -73,8 +73,7 @@ core_getattr(PyObject *module, PyObject *name)
     for (size_t i = 0; PyUnicode_Check(name) && i < N_LATE; i++) {
         for (const char *const *n = late_parts[i].names; *n != NULL; n++) {
             if (PyUnicode_CompareWithASCIIString(name, *n) != 0
-                || st->parts[late_parts[i].part->id] != NULL)
-            {
+                || st->parts[late_parts[i].part->id] != NULL) {
                 continue;
             }
             if (load_late(st, late_parts[i].part) < 0) {
@@ -109,8 +108,8 @@ ext_state_current(void)
         }
         return NULL;
     }
-    ext_state *st = PyModule_Check(module) ? ext_state_of_module(module)
-                                           : NULL;
+    ext_state *st
+        = PyModule_Check(module) ? ext_state_of_module(module) : NULL;
     Py_DECREF(module); /* sys.modules keeps it */
     return st;
 }

@@ -32,8 +32,7 @@ ext_output_flush(ext_visit *visit)
 {
     output_part *part = visit->state == NULL ? NULL : get_part(visit->state);
     if (part == NULL || part->pending == NULL
-        || PyDict_GET_SIZE(part->pending) == 0)
-    {
+        || PyDict_GET_SIZE(part->pending) == 0) {
         return;
     }
     PyObject *error = PyErr_GetRaisedException();
@@ -82,8 +81,7 @@ use_there(ext_visit *visit, int which, const char *method, PyObject *foreign,
     *out_failed = got == NULL;
     PyObject *crossing = got != NULL ? got : PyErr_GetRaisedException();
     if (crossing == NULL
-        || ext_encode(visit->state, crossing, "answer", 0, NULL, answer) < 0)
-    {
+        || ext_encode(visit->state, crossing, "answer", 0, NULL, answer) < 0) {
         PyErr_Clear();
     }
     Py_XDECREF(crossing);
@@ -109,8 +107,7 @@ stream(PyObject *module, PyObject *args)
     atoll_interp *creator = NULL;
     ext_visit visit;
     if (ext_compat_is_finalizing()
-        || atoll_registry_find(id, &creator) != ATOLL_OK)
-    {
+        || atoll_registry_find(id, &creator) != ATOLL_OK) {
         Py_RETURN_NOTIMPLEMENTED;
     }
     if (ext_attach_enter(st, creator, 0, &visit) < 0) {
@@ -125,8 +122,8 @@ stream(PyObject *module, PyObject *args)
               &failed);
     ext_attach_leave(&visit);
     atoll_interp_release(creator);
-    PyObject *result = answer.len > 0 ? ext_decode(st, &answer)
-                                      : Py_NewRef(Py_None);
+    PyObject *result
+        = answer.len > 0 ? ext_decode(st, &answer) : Py_NewRef(Py_None);
     atoll_frame_fini(&answer);
     if (failed && result != NULL) {
         if (PyExceptionInstance_Check(result)) {
@@ -146,8 +143,7 @@ set_pending(PyObject *module, PyObject *args)
     PyObject *pending;
     PyObject *flush;
     if (!PyArg_ParseTuple(args, "O!O:_set_pending", &PyDict_Type, &pending,
-                          &flush))
-    {
+                          &flush)) {
         return NULL;
     }
     output_part *part = get_part(ext_state_of_module(module));

@@ -40,14 +40,14 @@ enum {
 enum {
     POOL_LEFT_IDLE,
     POOL_LEFT_SHUTDOWN,
-    POOL_LEFT_FULL,   /* max_tasks_per_child */
+    POOL_LEFT_FULL, /* max_tasks_per_child */
     POOL_LEFT_GIVEN_UP,
     POOL_LEFT_BROKEN, /* the initializer failed */
 };
 
 /* What a worker is to do beyond tasks; immutable. */
 typedef struct worker_plan {
-    atoll_frame *init; /* owned, or NULL: a call's arguments */
+    atoll_frame *init;  /* owned, or NULL: a call's arguments */
     uint64_t max_tasks; /* 0: any number */
     int64_t idle;       /* nanoseconds; ATOLL_FOREVER */
 } worker_plan;

@@ -56,8 +56,8 @@ decode_failure(ext_state *st, PoolObject *pool, const atoll_task *task)
         return make_failure(st, pool, "cancelled", NULL, NULL);
     }
     if (task->verdict == ATOLL_VERDICT_GIVEN_UP) {
-        return make_failure(st, pool,
-                            task->late ? "late" : "stuck", NULL, NULL);
+        return make_failure(st, pool, task->late ? "late" : "stuck", NULL,
+                            NULL);
     }
     PyObject *parts = decode_extra(st, task, 0);
     PyObject *error = decode_extra(st, task, 1);

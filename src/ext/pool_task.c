@@ -134,13 +134,13 @@ Task_wait(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     if (mine == 0) {
         Py_RETURN_NONE;
     }
-    if (!self->task->quiet && ext_pool_drop_future(self->pool, self->task) < 0) {
+    if (!self->task->quiet
+        && ext_pool_drop_future(self->pool, self->task) < 0) {
         return NULL;
     }
     PyObject *value = ext_pool_outcome(st, self->pool, self->task, &ok);
-    return value == NULL
-               ? NULL
-               : Py_BuildValue("(NN)", PyBool_FromLong(ok), value);
+    return value == NULL ? NULL
+                         : Py_BuildValue("(NN)", PyBool_FromLong(ok), value);
 }
 
 /* ready(timeout): whether a chunk is done; its outcome stays. */
@@ -210,8 +210,7 @@ Task_wait_chunk(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         PyObject *before = Py_NewRef(PyTuple_GET_ITEM(value, 0));
         error = Py_NewRef(PyTuple_GET_ITEM(value, 1));
         Py_SETREF(value, before);
-        return Py_BuildValue("(NNNId)", value, error, rest,
-                             self->task->units,
+        return Py_BuildValue("(NNNId)", value, error, rest, self->task->units,
                              (double)self->task->spent / 1e9);
     }
     return Py_BuildValue("(NONId)", value, error, rest, self->task->units,
@@ -250,8 +249,7 @@ Task_pace(PyObject *op, PyObject *Py_UNUSED(args))
     TaskObject *self = (TaskObject *)op;
     double pace = -1;
     if (atoll_scheduler_is_done(self->pool->sched, self->task)
-        && self->task->verdict == ATOLL_VERDICT_RAN && self->task->units > 0)
-    {
+        && self->task->verdict == ATOLL_VERDICT_RAN && self->task->units > 0) {
         pace = (double)self->task->spent / 1e9 / self->task->units;
     }
     return PyFloat_FromDouble(pace);

@@ -17,12 +17,11 @@ static PyObject *
 make_broken_error(ext_state *st, PoolObject *pool)
 {
     PyObject *failure = ext_state_python("atoll._pool", "failure");
-    PyObject *error
-        = failure == NULL
-              ? NULL
-              : PyObject_CallFunction(failure, "sOOO", "broken", Py_None,
-                                      Py_None,
-                                      pool->broken ? pool->broken : Py_None);
+    PyObject *error = failure == NULL
+                          ? NULL
+                          : PyObject_CallFunction(
+                              failure, "sOOO", "broken", Py_None, Py_None,
+                              pool->broken ? pool->broken : Py_None);
     Py_XDECREF(failure);
     (void)st;
     return error;
@@ -82,8 +81,7 @@ pack_initializer(ext_state *st, PoolObject *self, PyObject *initializer,
         return -1;
     }
     self->plan.init->sender = st->self->id;
-    return ext_encode_args(st, all, count + 1, NULL, 0, NULL,
-                           self->plan.init);
+    return ext_encode_args(st, all, count + 1, NULL, 0, NULL, self->plan.init);
 }
 
 /* _Pool(max_workers, queue_size, grace, initializer, initargs, max_tasks,
@@ -99,8 +97,7 @@ Pool_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
     if (!PyArg_ParseTuple(args, "nndOO!KO:_Pool", &max_workers, &queue_size,
                           &grace, &initializer, &PyTuple_Type, &initargs,
                           &max_tasks, &idle)
-        || ext_interrupt_parse_timeout(idle, "idle_timeout", &seconds) < 0)
-    {
+        || ext_interrupt_parse_timeout(idle, "idle_timeout", &seconds) < 0) {
         return NULL;
     }
     PoolObject *self = (PoolObject *)type->tp_alloc(type, 0);
@@ -108,9 +105,8 @@ Pool_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
         return NULL;
     }
     self->plan.max_tasks = max_tasks;
-    self->plan.idle = seconds < 0 || seconds > 1e9
-                          ? ATOLL_FOREVER
-                          : (int64_t)(seconds * 1e9);
+    self->plan.idle = seconds < 0 || seconds > 1e9 ? ATOLL_FOREVER
+                                                   : (int64_t)(seconds * 1e9);
     ext_state *st = ext_state_of_class(type);
     atoll_status status
         = atoll_scheduler_new((size_t)max_workers, (size_t)queue_size,
@@ -120,8 +116,7 @@ Pool_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
         (void)ext_error_from_status(st, status, "pool");
     }
     if (status != ATOLL_OK || self->futures == NULL
-        || pack_initializer(st, self, initializer, initargs) < 0)
-    {
+        || pack_initializer(st, self, initializer, initargs) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -238,8 +233,7 @@ Pool_submit(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     }
     if (ext_encode_args(st, args + 2, nargs - 2, kwnames, 0, NULL,
                         &task->frame)
-        < 0)
-    {
+        < 0) {
         atoll_task_release(task);
         return NULL;
     }
@@ -324,8 +318,8 @@ Pool_work(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     int reason = ext_pool_work(st, sched, &self->plan, interp, &message);
     if (reason == POOL_LEFT_BROKEN) {
         if (self->broken == NULL) {
-            self->broken = PyUnicode_FromFormat(
-                "the initializer failed: %s", message ? message : "?");
+            self->broken = PyUnicode_FromFormat("the initializer failed: %s",
+                                                message ? message : "?");
             PyErr_Clear();
         }
         atoll_scheduler_break(sched);
@@ -344,8 +338,7 @@ pop_future(PoolObject *self, const atoll_task *task)
     PyObject *future = NULL;
     PyObject *key = PyLong_FromUnsignedLongLong(task->id);
     if (key != NULL && ext_compat_dict_get(self->futures, key, &future) > 0
-        && PyDict_DelItem(self->futures, key) < 0)
-    {
+        && PyDict_DelItem(self->futures, key) < 0) {
         Py_CLEAR(future);
     }
     Py_XDECREF(key);
@@ -395,16 +388,14 @@ Pool_take(PyObject *op, PyTypeObject *cls, PyObject *const *Py_UNUSED(args),
         list = task->next;
         task->next = NULL;
         PyObject *future = pop_future(self, task);
-        PyObject *value = future == NULL
-                              ? NULL
-                              : ext_pool_outcome(st, self, task, &ok);
-        PyObject *item = value == NULL
-                             ? NULL
-                             : PyTuple_Pack(3, future, ok ? Py_True : Py_False,
-                                            value);
+        PyObject *value
+            = future == NULL ? NULL : ext_pool_outcome(st, self, task, &ok);
+        PyObject *item
+            = value == NULL
+                  ? NULL
+                  : PyTuple_Pack(3, future, ok ? Py_True : Py_False, value);
         if ((item != NULL && PyList_Append(result, item) < 0)
-            || PyErr_Occurred())
-        {
+            || PyErr_Occurred()) {
             Py_CLEAR(result);
         }
         Py_XDECREF(item);
@@ -431,8 +422,7 @@ Pool_cancel_all(PyObject *op, PyObject *Py_UNUSED(args))
          task = task->next) {
         PyObject *future = pop_future(self, task);
         if (PyErr_Occurred()
-            || (future != NULL && PyList_Append(result, future) < 0))
-        {
+            || (future != NULL && PyList_Append(result, future) < 0)) {
             Py_CLEAR(result);
         }
         Py_XDECREF(future);
@@ -449,8 +439,7 @@ Pool_interrupt_all(PyObject *op, PyObject *Py_UNUSED(args))
     long count = 0;
     atoll_task *task;
     for (size_t i = 0;
-         (task = atoll_scheduler_running(self->sched, i)) != NULL; i++)
-    {
+         (task = atoll_scheduler_running(self->sched, i)) != NULL; i++) {
         int found = ext_pool_interrupt_task(self->sched, task);
         atoll_task_release(task);
         if (found < 0) {
@@ -522,13 +511,12 @@ Pool_stats(PyObject *op, PyObject *Py_UNUSED(args))
 {
     atoll_scheduler_stats s;
     atoll_scheduler_get_stats(((PoolObject *)op)->sched, &s);
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:K,s:K,s:K}", "workers",
-                         (Py_ssize_t)s.workers, "idle", (Py_ssize_t)s.idle,
-                         "queued", (Py_ssize_t)s.queued, "running",
-                         (Py_ssize_t)s.running, "done",
-                         (unsigned long long)s.done, "failed",
-                         (unsigned long long)s.failed, "restarts",
-                         (unsigned long long)s.restarts);
+    return Py_BuildValue(
+        "{s:n,s:n,s:n,s:n,s:K,s:K,s:K}", "workers", (Py_ssize_t)s.workers,
+        "idle", (Py_ssize_t)s.idle, "queued", (Py_ssize_t)s.queued, "running",
+        (Py_ssize_t)s.running, "done", (unsigned long long)s.done, "failed",
+        (unsigned long long)s.failed, "restarts",
+        (unsigned long long)s.restarts);
 }
 
 static PyObject *
@@ -625,15 +613,14 @@ pool_exec(PyObject *module, ext_state *st)
         return -1;
     }
     st->parts[EXT_PART_POOL] = part;
-    part->pool_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &Pool_spec, NULL);
+    part->pool_type
+        = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Pool_spec, NULL);
     part->task_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &ext_pool_task_spec, NULL);
     if (part->pool_type == NULL || part->task_type == NULL) {
         return -1;
     }
-    return PyModule_AddObjectRef(module, "_Pool",
-                                 (PyObject *)part->pool_type);
+    return PyModule_AddObjectRef(module, "_Pool", (PyObject *)part->pool_type);
 }
 
 static int

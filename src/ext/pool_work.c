@@ -84,8 +84,7 @@ take_result(ext_visit *visit, atoll_task *task, PyObject *result)
         task->outcome = POOL_VALUE;
         task->frame.sender = visit->interp->id;
         if (ext_encode(visit->state, result, "result", 0, NULL, &task->frame)
-            < 0)
-        {
+            < 0) {
             take_failure(visit, task, POOL_UNSHARED);
             Py_DECREF(result);
             return;
@@ -185,8 +184,7 @@ take_results(worker_run *run, atoll_task *task, PyObject *results)
         atoll_frame_reset(&task->frame);
         if (ext_encode(st, PyList_GET_ITEM(results, good), "result", 0, NULL,
                        &task->frame)
-            < 0)
-        {
+            < 0) {
             break;
         }
     }
@@ -197,8 +195,7 @@ take_results(worker_run *run, atoll_task *task, PyObject *results)
     atoll_frame_reset(&task->frame);
     take_failure(visit, task, POOL_UNSHARED);
     if (PyList_SetSlice(results, good, PyList_GET_SIZE(results), NULL) < 0
-        || ext_encode(st, results, "result", 0, NULL, &task->frame) < 0)
-    {
+        || ext_encode(st, results, "result", 0, NULL, &task->frame) < 0) {
         PyErr_Clear(); /* then the failure is the chunk's first outcome */
     }
 }
@@ -230,8 +227,7 @@ call_items(worker_run *run, atoll_task *task, PyObject *func, PyObject *items,
     size_t i = task->start;
     *out_failed = results == NULL;
     while (!*out_failed && i < task->stop
-           && !atomic_load_explicit(&task->dropped, memory_order_relaxed))
-    {
+           && !atomic_load_explicit(&task->dropped, memory_order_relaxed)) {
         PyObject *result
             = call_item(func, PyList_GET_ITEM(items, (Py_ssize_t)i),
                         task->kind == POOL_STAR);
@@ -245,8 +241,7 @@ call_items(worker_run *run, atoll_task *task, PyObject *func, PyObject *items,
             *out_failed = ext_run_check(run->visit.state) < 0;
         }
         if (now - begun > CHUNK_NS && i < task->stop && !*out_failed
-            && split_rest(run, task, i))
-        {
+            && split_rest(run, task, i)) {
             break;
         }
     }
@@ -268,19 +263,17 @@ run_chunk(worker_run *run, atoll_task *task)
         return;
     }
     if (args.nargs != 2 || !PyList_CheckExact(args.values[1])
-        || (size_t)PyList_GET_SIZE(args.values[1]) < task->stop)
-    {
+        || (size_t)PyList_GET_SIZE(args.values[1]) < task->stop) {
         PyErr_SetString(PyExc_SystemError, "this is no chunk");
     }
     else {
-        results = call_items(run, task, args.values[0], args.values[1],
-                             &failed);
+        results
+            = call_items(run, task, args.values[0], args.values[1], &failed);
     }
     if (failed) {
         take_failure(&run->visit, task, POOL_FAILED);
         if (results != NULL
-            && ext_encode(st, results, "result", 0, NULL, &task->frame) < 0)
-        {
+            && ext_encode(st, results, "result", 0, NULL, &task->frame) < 0) {
             PyErr_Clear();
         }
     }
@@ -332,8 +325,8 @@ next_task(worker_run *run, atoll_task *done, atoll_task **out_task)
         }
         return ATOLL_E_FULL;
     }
-    atoll_status status = atoll_worker_next(run->sched, &run->worker, done,
-                                            NULL, out_task);
+    atoll_status status
+        = atoll_worker_next(run->sched, &run->worker, done, NULL, out_task);
     if (status != ATOLL_E_EMPTY) {
         return status;
     }
@@ -369,8 +362,8 @@ copy_message(PyObject *text)
 static char *
 describe_failure(ext_state *st, const atoll_task *task)
 {
-    PyObject *parts = task->extra[0] == NULL ? NULL
-                                             : ext_decode(st, task->extra[0]);
+    PyObject *parts
+        = task->extra[0] == NULL ? NULL : ext_decode(st, task->extra[0]);
     char *copy = NULL;
     if (parts != NULL && PyTuple_Check(parts) && PyTuple_GET_SIZE(parts) > 0) {
         copy = copy_message(

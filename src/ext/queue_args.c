@@ -17,8 +17,7 @@ queue_load(ext_state *st, queue_python which)
     };
     PyObject **slot = &queue_part_of(st)->python[which];
     if (*slot == NULL) {
-        PyObject *found
-            = ext_state_python(places[which][0], places[which][1]);
+        PyObject *found = ext_state_python(places[which][0], places[which][1]);
         if (*slot == NULL) {
             *slot = found;
         }
@@ -39,8 +38,7 @@ find_name(const queue_signature *signature, PyObject *keyword)
             return i;
         }
     }
-    PyErr_Format(PyExc_TypeError,
-                 "%s() got an unexpected keyword argument %R",
+    PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R",
                  signature->function, keyword);
     return -1;
 }
@@ -93,8 +91,7 @@ seconds_of(PyObject *timeout)
     if (seconds != -1.0 || !PyErr_Occurred()) {
         return seconds;
     }
-    if (PyErr_ExceptionMatches(PyExc_OverflowError)
-        && PyLong_Check(timeout)) {
+    if (PyErr_ExceptionMatches(PyExc_OverflowError) && PyLong_Check(timeout)) {
         PyErr_Clear();
         int overflow = 0;
         (void)PyLong_AsLongAndOverflow(timeout, &overflow);
@@ -172,11 +169,11 @@ queue_fail(ext_state *st, atoll_queue *queue, atoll_status status)
     case ATOLL_E_INTERRUPTED:
         return NULL;
     case ATOLL_E_EMPTY:
-        return ext_error_format(st, EXT_ERR_QUEUE_EMPTY,
-                                "queue %llu is empty", id);
+        return ext_error_format(st, EXT_ERR_QUEUE_EMPTY, "queue %llu is empty",
+                                id);
     case ATOLL_E_FULL:
-        return ext_error_format(st, EXT_ERR_QUEUE_FULL,
-                                "queue %llu is full", id);
+        return ext_error_format(st, EXT_ERR_QUEUE_FULL, "queue %llu is full",
+                                id);
     case ATOLL_E_SHUTDOWN:
         return ext_error_format(st, EXT_ERR_QUEUE_SHUT_DOWN,
                                 "queue %llu is shut down", id);

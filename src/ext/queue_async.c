@@ -146,8 +146,8 @@ static PyType_Slot pending_slots[] = {
 static PyType_Spec pending_spec = {
     .name = "atoll._core.QueuePending",
     .basicsize = sizeof(pending_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = pending_slots,
 };
 
@@ -166,9 +166,8 @@ new_pending(ext_state *st, queue_object *queue, PyObject *future)
     return self;
 }
 
-PyDoc_STRVAR(loop_get_doc,
-             "get($self, queue, future, /)\n--\n\n"
-             "Begin an aget: a QueuePending.");
+PyDoc_STRVAR(loop_get_doc, "get($self, queue, future, /)\n--\n\n"
+                           "Begin an aget: a QueuePending.");
 
 static PyObject *
 loop_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
@@ -195,9 +194,8 @@ loop_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
     return (PyObject *)pending;
 }
 
-PyDoc_STRVAR(loop_put_doc,
-             "put($self, queue, future, obj, /)\n--\n\n"
-             "Begin an aput: a QueuePending.");
+PyDoc_STRVAR(loop_put_doc, "put($self, queue, future, obj, /)\n--\n\n"
+                           "Begin an aput: a QueuePending.");
 
 static PyObject *
 loop_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
@@ -221,9 +219,8 @@ loop_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
         atoll_frame_release(frame);
         return NULL;
     }
-    atoll_status status
-        = atoll_async_put(queue->queue, frame, self->loop, pending->future,
-                          &pending->node);
+    atoll_status status = atoll_async_put(queue->queue, frame, self->loop,
+                                          pending->future, &pending->node);
     if (status != ATOLL_OK && status != ATOLL_E_FULL) {
         atoll_frame_release(frame);
         Py_DECREF(pending);
@@ -320,8 +317,8 @@ static PyType_Slot loop_slots[] = {
 static PyType_Spec loop_spec = {
     .name = "atoll._core.QueueLoop",
     .basicsize = sizeof(loop_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_HAVE_GC,
+    .flags
+    = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = loop_slots,
 };
 
@@ -330,8 +327,8 @@ queue_async_exec(PyObject *module, queue_part *part)
 {
     part->pending_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &pending_spec, NULL);
-    part->loop_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &loop_spec, NULL);
+    part->loop_type
+        = (PyTypeObject *)PyType_FromModuleAndSpec(module, &loop_spec, NULL);
     if (part->pending_type == NULL || part->loop_type == NULL) {
         return -1;
     }

@@ -86,11 +86,10 @@ PyDoc_STRVAR(task_done_doc,
 PyDoc_STRVAR(join_doc, "join($self, /)\n--\n\n"
                        "Wait until every item that was put is done.");
 
-PyDoc_STRVAR(
-    aget_doc,
-    "aget($self, /)\n--\n\n"
-    "Take the first item: get() for asyncio, a coroutine.\n\n"
-    "No thread is used.  Cancelling it loses no item.");
+PyDoc_STRVAR(aget_doc,
+             "aget($self, /)\n--\n\n"
+             "Take the first item: get() for asyncio, a coroutine.\n\n"
+             "No thread is used.  Cancelling it loses no item.");
 
 PyDoc_STRVAR(
     aput_doc,

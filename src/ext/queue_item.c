@@ -120,16 +120,16 @@ static PyType_Slot item_slots[] = {
 static PyType_Spec item_spec = {
     .name = "atoll._core.QueueItem",
     .basicsize = sizeof(item_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = item_slots,
 };
 
 int
 queue_item_exec(PyObject *module, queue_part *part)
 {
-    part->item_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &item_spec, NULL);
+    part->item_type
+        = (PyTypeObject *)PyType_FromModuleAndSpec(module, &item_spec, NULL);
     return part->item_type == NULL ? -1 : 0;
 }
 

@@ -280,10 +280,9 @@ core_queue_waiting(PyObject *module, PyObject *obj)
         return NULL;
     }
     atoll_queue_waiting waiting = atoll_queue_count_waiting(self->queue);
-    return Py_BuildValue("(nnnn)", (Py_ssize_t)waiting.getters,
-                         (Py_ssize_t)waiting.putters,
-                         (Py_ssize_t)waiting.watchers,
-                         (Py_ssize_t)waiting.joiners);
+    return Py_BuildValue(
+        "(nnnn)", (Py_ssize_t)waiting.getters, (Py_ssize_t)waiting.putters,
+        (Py_ssize_t)waiting.watchers, (Py_ssize_t)waiting.joiners);
 }
 
 static PyMethodDef functions[] = {
@@ -310,8 +309,7 @@ queue_exec(PyObject *module, ext_state *st)
         return -1;
     }
     st->parts[EXT_PART_QUEUE] = part;
-    if (queue_type_exec(module, part) < 0
-        || queue_item_exec(module, part) < 0
+    if (queue_type_exec(module, part) < 0 || queue_item_exec(module, part) < 0
         || queue_async_exec(module, part) < 0
         || PyModule_AddType(module, part->queue_type) < 0
         || ext_transfer_register(st, part->queue_type, &queue_crossing) < 0) {

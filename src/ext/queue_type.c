@@ -49,8 +49,7 @@ Queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     PyObject *number;
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
-        PyErr_SetString(PyExc_TypeError,
-                        "Queue() takes no keyword arguments");
+        PyErr_SetString(PyExc_TypeError, "Queue() takes no keyword arguments");
         return NULL;
     }
     if (!PyArg_ParseTuple(args, "O:Queue", &number)) {
@@ -152,8 +151,8 @@ static atoll_status
 get_frames(queue_object *self, size_t max, int64_t deadline,
            atoll_frame **out_frames, size_t *out_count)
 {
-    atoll_status status = atoll_queue_get_many(self->queue, max, NULL,
-                                               out_frames, out_count);
+    atoll_status status
+        = atoll_queue_get_many(self->queue, max, NULL, out_frames, out_count);
     if (status != ATOLL_E_EMPTY || deadline == 0) {
         return status;
     }
@@ -298,8 +297,7 @@ encode_all(queue_object *self, PyObject *iterable, atoll_frame **out_frames)
         return -1;
     }
     while ((obj = PyIter_Next(iterator)) != NULL) {
-        atoll_frame *frame
-            = queue_frame_of(self->st, obj, name.text, policy);
+        atoll_frame *frame = queue_frame_of(self->st, obj, name.text, policy);
         Py_DECREF(obj);
         if (frame == NULL) {
             break;
@@ -441,8 +439,7 @@ Queue_qsize(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Queue_empty(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(atoll_queue_size(((queue_object *)op)->queue)
-                           == 0);
+    return PyBool_FromLong(atoll_queue_size(((queue_object *)op)->queue) == 0);
 }
 
 static PyObject *
@@ -653,8 +650,8 @@ static PyType_Slot iterator_slots[] = {
 static PyType_Spec iterator_spec = {
     .name = "atoll._core.QueueIterator",
     .basicsize = sizeof(queue_iterator),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = iterator_slots,
 };
 
@@ -705,25 +702,19 @@ static PyMemberDef Queue_members[] = {
 };
 
 static PyType_Slot Queue_slots[] = {
-    {Py_tp_doc, (void *)Queue_doc},
-    {Py_tp_new, Queue_new},
-    {Py_tp_dealloc, Queue_dealloc},
-    {Py_tp_traverse, Queue_traverse},
-    {Py_tp_repr, Queue_repr},
-    {Py_tp_hash, Queue_hash},
-    {Py_tp_iter, Queue_iter},
-    {Py_am_aiter, Queue_aiter},
-    {Py_tp_methods, Queue_methods},
-    {Py_tp_getset, Queue_getset},
-    {Py_tp_members, Queue_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)Queue_doc}, {Py_tp_new, Queue_new},
+    {Py_tp_dealloc, Queue_dealloc}, {Py_tp_traverse, Queue_traverse},
+    {Py_tp_repr, Queue_repr},       {Py_tp_hash, Queue_hash},
+    {Py_tp_iter, Queue_iter},       {Py_am_aiter, Queue_aiter},
+    {Py_tp_methods, Queue_methods}, {Py_tp_getset, Queue_getset},
+    {Py_tp_members, Queue_members}, {0, NULL},
 };
 
 static PyType_Spec Queue_spec = {
     .name = "atoll.Queue",
     .basicsize = sizeof(queue_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_HAVE_GC,
+    .flags
+    = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = Queue_slots,
 };
 

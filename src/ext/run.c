@@ -55,8 +55,8 @@ load(PyObject **slot, const char *module, const char *name)
 
 typedef enum outcome_kind {
     OUTCOME_VALUE,
-    OUTCOME_NONE,   /* a value that needs no frame */
-    OUTCOME_FAILED, /* raised by the code that ran */
+    OUTCOME_NONE,     /* a value that needs no frame */
+    OUTCOME_FAILED,   /* raised by the code that ran */
     OUTCOME_UNSHARED, /* the result cannot cross: raised to the caller */
 } outcome_kind;
 
@@ -114,8 +114,7 @@ take_failure(ext_visit *visit, outcome *out, outcome_kind kind)
     PyObject *parts
         = snapshot == NULL ? NULL : PyObject_CallOneArg(snapshot, error);
     if (parts == NULL
-        || ext_encode(st, parts, "excinfo", 0, NULL, &out->value) < 0)
-    {
+        || ext_encode(st, parts, "excinfo", 0, NULL, &out->value) < 0) {
         PyErr_Clear();
     }
     Py_XDECREF(parts);
@@ -139,8 +138,7 @@ take_result(ext_visit *visit, PyObject *result, outcome *out)
         out->value.sender = visit->interp->id;
         if (ext_encode(visit->state, result, "result", 0, &out->pins,
                        &out->value)
-            < 0)
-        {
+            < 0) {
             ext_pins_fini(&out->pins);
             take_failure(visit, out, OUTCOME_UNSHARED);
             Py_DECREF(result);
@@ -282,8 +280,7 @@ raise_instead(const ext_visit *visit, const caller *before, outcome *out,
         out->outer_error = NULL;
     }
     else if (visit->signalled
-             || (here != NULL && here->signalled && !before->signalled))
-    {
+             || (here != NULL && here->signalled && !before->signalled)) {
         /* A handler further out raised: this call is only on the way. */
         error = PyObject_CallNoArgs(PyExc_KeyboardInterrupt);
     }
@@ -357,10 +354,7 @@ ext_run_call(ext_state *st, atoll_interp *interp, PyObject *const *args,
     atoll_frame_init(&frame);
     ext_pins_init(&pins);
     frame.sender = st->self->id;
-    if (ext_encode_args(st, args, nargs, kwnames, 0, &pins,
-                        &frame)
-        < 0)
-    {
+    if (ext_encode_args(st, args, nargs, kwnames, 0, &pins, &frame) < 0) {
         goto done;
     }
     if (ext_attach_enter(st, interp, EXT_VISIT_RUN, &visit) < 0) {
@@ -368,8 +362,7 @@ ext_run_call(ext_state *st, atoll_interp *interp, PyObject *const *args,
     }
     init_outcome(&out);
     if ((call != NULL && ext_call_begin(call, &visit) < 0)
-        || (timeout >= 0 && ext_interrupt_arm(&visit, timeout) < 0))
-    {
+        || (timeout >= 0 && ext_interrupt_arm(&visit, timeout) < 0)) {
         take_failure(&visit, &out, OUTCOME_UNSHARED);
     }
     else {
@@ -481,8 +474,7 @@ get_code(ext_state *st, PyObject *text, bool dedent)
     code = compile_text(source);
     Py_DECREF(source);
     if (code != NULL && cache != NULL
-        && PyUnicode_GET_LENGTH(text) <= SOURCE_CACHE_LENGTH)
-    {
+        && PyUnicode_GET_LENGTH(text) <= SOURCE_CACHE_LENGTH) {
         if (PyDict_GET_SIZE(cache) >= SOURCE_CACHE_SIZE) {
             PyDict_Clear(cache);
         }
@@ -537,8 +529,8 @@ prepare_code(PyObject *code)
         if (inner == NULL) {
             return NULL;
         }
-        PyObject *bytes = PyMarshal_WriteObjectToString(inner,
-                                                        Py_MARSHAL_VERSION);
+        PyObject *bytes
+            = PyMarshal_WriteObjectToString(inner, Py_MARSHAL_VERSION);
         Py_DECREF(inner);
         return bytes;
     }
@@ -576,8 +568,7 @@ ext_run_exec(ext_state *st, atoll_interp *interp, PyObject *code, bool dedent,
     ext_pins_init(&pins);
     frame.sender = st->self->id;
     if (ext_encode(st, what, "code", 0, &pins, &frame) < 0
-        || ext_attach_enter(st, interp, EXT_VISIT_RUN, &visit) < 0)
-    {
+        || ext_attach_enter(st, interp, EXT_VISIT_RUN, &visit) < 0) {
         goto done;
     }
     init_outcome(&out);
@@ -606,14 +597,13 @@ ext_run_prepare(ext_state *st, atoll_interp *interp, PyObject *ns)
     atoll_frame_init(&frame);
     frame.sender = st->self->id;
     if (ext_encode(st, ns, "ns", 0, NULL, &frame) < 0
-        || ext_attach_enter(st, interp, EXT_VISIT_RUN, &visit) < 0)
-    {
+        || ext_attach_enter(st, interp, EXT_VISIT_RUN, &visit) < 0) {
         goto done;
     }
     init_outcome(&out);
     PyObject *main_dict = get_main_dict(visit.state);
-    PyObject *values = main_dict == NULL ? NULL
-                                         : ext_decode(visit.state, &frame);
+    PyObject *values
+        = main_dict == NULL ? NULL : ext_decode(visit.state, &frame);
     PyObject *inner = NULL;
     if (values != NULL && PyDict_Update(main_dict, values) == 0) {
         inner = Py_NewRef(Py_None);

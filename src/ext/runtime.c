@@ -40,8 +40,7 @@ runtime_size(void)
     Dl_info info;
     const ElfW(Sym) *symbol = NULL;
     if (dladdr1(_PyRuntime, &info, (void **)&symbol, RTLD_DL_SYMENT) != 0
-        && symbol != NULL && info.dli_saddr == (void *)_PyRuntime)
-    {
+        && symbol != NULL && info.dli_saddr == (void *)_PyRuntime) {
         return symbol->st_size;
     }
 #endif

@@ -62,8 +62,7 @@ Atomic_exchange(PyObject *op, PyObject *arg)
 }
 
 static PyObject *
-Atomic_compare_exchange(PyObject *op, PyObject *const *args,
-                        Py_ssize_t nargs)
+Atomic_compare_exchange(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
     int64_t expected;
     int64_t value;
@@ -137,15 +136,18 @@ Atomic_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return ext_sync_made(type, status, &atomic_ops, atomic);
 }
 
-PyDoc_STRVAR(atomic_doc,
-"AtomicInt(value=0)\n"
-"--\n"
-"\n"
-"A 64-bit signed int that the threads of all interpreters share.\n"
-"\n"
-"Each operation is atomic and sequentially consistent.  add() wraps round as\n"
-"two's complement; an argument beyond 64 bits raises OverflowError.  int(),\n"
-"bool() and use as an index load the value; == compares identity.");
+PyDoc_STRVAR(
+    atomic_doc,
+    "AtomicInt(value=0)\n"
+    "--\n"
+    "\n"
+    "A 64-bit signed int that the threads of all interpreters share.\n"
+    "\n"
+    "Each operation is atomic and sequentially consistent.  add() wraps round "
+    "as\n"
+    "two's complement; an argument beyond 64 bits raises OverflowError.  "
+    "int(),\n"
+    "bool() and use as an index load the value; == compares identity.");
 
 static PyMethodDef atomic_methods[] = {
     {"load", Atomic_load, METH_NOARGS,

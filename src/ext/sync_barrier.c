@@ -215,9 +215,8 @@ Barrier_wait(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         }
     }
     else if (shared->has_timeout) {
-        deadline = shared->timeout > 0
-                       ? atoll_deadline_after(shared->timeout)
-                       : 0;
+        deadline
+            = shared->timeout > 0 ? atoll_deadline_after(shared->timeout) : 0;
     }
     return wait_until(op, deadline);
 }
@@ -241,15 +240,13 @@ Barrier_abort(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Barrier_parties(PyObject *op, void *Py_UNUSED(closure))
 {
-    return PyLong_FromUnsignedLongLong(
-        atoll_barrier_parties(barrier_of(op)));
+    return PyLong_FromUnsignedLongLong(atoll_barrier_parties(barrier_of(op)));
 }
 
 static PyObject *
 Barrier_n_waiting(PyObject *op, void *Py_UNUSED(closure))
 {
-    return PyLong_FromUnsignedLongLong(
-        atoll_barrier_waiting(barrier_of(op)));
+    return PyLong_FromUnsignedLongLong(atoll_barrier_waiting(barrier_of(op)));
 }
 
 static PyObject *
@@ -327,9 +324,8 @@ Barrier_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     shared_barrier *shared
         = make_shared((uint64_t)n, action, timeout, seconds);
-    PyObject *op
-        = ext_sync_made(type, shared == NULL ? ATOLL_E_NOMEM : ATOLL_OK,
-                        &barrier_ops, shared);
+    PyObject *op = ext_sync_made(
+        type, shared == NULL ? ATOLL_E_NOMEM : ATOLL_OK, &barrier_ops, shared);
     if (op != NULL && action != Py_None) {
         ((BarrierObject *)op)->action = Py_NewRef(action);
     }
@@ -364,16 +360,19 @@ Barrier_dealloc(PyObject *op)
 
 /* --- the type -------------------------------------------------------------- */
 
-PyDoc_STRVAR(barrier_doc,
-"Barrier(parties, action=None, timeout=None)\n"
-"--\n"
-"\n"
-"A barrier as threading.Barrier, between the threads of all interpreters.\n"
-"\n"
-"parties: how many threads wait for each other.  action: a callable that one\n"
-"of them runs, in its own interpreter, before they go on; it must be able to\n"
-"cross if the barrier is sent.  timeout: the default of wait(), in seconds.\n"
-"Raises ValueError for less than one party.");
+PyDoc_STRVAR(barrier_doc, "Barrier(parties, action=None, timeout=None)\n"
+                          "--\n"
+                          "\n"
+                          "A barrier as threading.Barrier, between the "
+                          "threads of all interpreters.\n"
+                          "\n"
+                          "parties: how many threads wait for each other.  "
+                          "action: a callable that one\n"
+                          "of them runs, in its own interpreter, before they "
+                          "go on; it must be able to\n"
+                          "cross if the barrier is sent.  timeout: the "
+                          "default of wait(), in seconds.\n"
+                          "Raises ValueError for less than one party.");
 
 static PyMethodDef barrier_methods[] = {
     {"wait", EXT_SYNC_METHOD(Barrier_wait), METH_FASTCALL | METH_KEYWORDS,
@@ -398,22 +397,16 @@ static PyGetSetDef barrier_getset[] = {
      PyDoc_STR("How many threads pass together."), NULL},
     {"n_waiting", Barrier_n_waiting, NULL,
      PyDoc_STR("How many threads wait now."), NULL},
-    {"broken", Barrier_broken, NULL, PyDoc_STR("True if it is broken."),
-     NULL},
+    {"broken", Barrier_broken, NULL, PyDoc_STR("True if it is broken."), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot barrier_slots[] = {
-    {Py_tp_doc, (void *)barrier_doc},
-    {Py_tp_new, Barrier_new},
-    {Py_tp_dealloc, Barrier_dealloc},
-    {Py_tp_traverse, Barrier_traverse},
-    {Py_tp_clear, Barrier_clear},
-    {Py_tp_repr, Barrier_repr},
-    {Py_tp_methods, barrier_methods},
-    {Py_tp_getset, barrier_getset},
-    {Py_tp_members, ext_sync_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)barrier_doc},  {Py_tp_new, Barrier_new},
+    {Py_tp_dealloc, Barrier_dealloc},  {Py_tp_traverse, Barrier_traverse},
+    {Py_tp_clear, Barrier_clear},      {Py_tp_repr, Barrier_repr},
+    {Py_tp_methods, barrier_methods},  {Py_tp_getset, barrier_getset},
+    {Py_tp_members, ext_sync_members}, {0, NULL},
 };
 
 static PyType_Spec barrier_spec = {

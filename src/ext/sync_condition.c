@@ -146,8 +146,7 @@ sleep_until(PyObject *op, int64_t deadline)
     }
     ext_chores_check(st);
     if (status == ATOLL_E_NOT_OWNER) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "cannot wait on un-acquired lock");
+        PyErr_SetString(PyExc_RuntimeError, "cannot wait on un-acquired lock");
     }
     else if (status != ATOLL_OK && status != ATOLL_E_TIMEOUT) {
         (void)ext_sync_failed(op, status, "wait");
@@ -312,20 +311,22 @@ Condition_repr(PyObject *op)
     if (lock == NULL) {
         return NULL;
     }
-    PyObject *text = PyUnicode_FromFormat(
-        "<atoll.sync.Condition(%U) at %p>", lock, condition_of(op));
+    PyObject *text = PyUnicode_FromFormat("<atoll.sync.Condition(%U) at %p>",
+                                          lock, condition_of(op));
     Py_DECREF(lock);
     return text;
 }
 
-PyDoc_STRVAR(condition_doc,
-"Condition(lock=None)\n"
-"--\n"
-"\n"
-"A condition as threading.Condition, between the threads of all interpreters.\n"
-"\n"
-"lock: an atoll.sync.Lock or RLock; None makes a new RLock.  Sent to an\n"
-"interpreter, it is the same condition with the same lock there.");
+PyDoc_STRVAR(
+    condition_doc,
+    "Condition(lock=None)\n"
+    "--\n"
+    "\n"
+    "A condition as threading.Condition, between the threads of all "
+    "interpreters.\n"
+    "\n"
+    "lock: an atoll.sync.Lock or RLock; None makes a new RLock.  Sent to an\n"
+    "interpreter, it is the same condition with the same lock there.");
 
 static PyMethodDef condition_methods[] = {
     {"acquire", EXT_SYNC_METHOD(Condition_acquire),
@@ -370,14 +371,10 @@ static PyMethodDef condition_methods[] = {
 };
 
 static PyType_Slot condition_slots[] = {
-    {Py_tp_doc, (void *)condition_doc},
-    {Py_tp_new, Condition_new},
-    {Py_tp_dealloc, ext_sync_dealloc},
-    {Py_tp_traverse, ext_sync_traverse},
-    {Py_tp_repr, Condition_repr},
-    {Py_tp_methods, condition_methods},
-    {Py_tp_members, ext_sync_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)condition_doc}, {Py_tp_new, Condition_new},
+    {Py_tp_dealloc, ext_sync_dealloc},  {Py_tp_traverse, ext_sync_traverse},
+    {Py_tp_repr, Condition_repr},       {Py_tp_methods, condition_methods},
+    {Py_tp_members, ext_sync_members},  {0, NULL},
 };
 
 static PyType_Spec condition_spec = {

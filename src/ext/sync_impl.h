@@ -32,9 +32,9 @@ typedef enum ext_sync_id {
 /* The head of every handle. */
 typedef struct SyncObject {
     PyObject_HEAD
-    void *core;             /* owns a reference, counted by the kind's ops */
+    void *core; /* owns a reference, counted by the kind's ops */
     const atoll_ref_ops *ops;
-    int64_t interp;         /* of the interpreter that it belongs to */
+    int64_t interp;          /* of the interpreter that it belongs to */
     struct SyncObject *next; /* in the table of those that have crossed */
     PyObject *weakrefs;
     bool listed;
@@ -136,8 +136,8 @@ ext_sync_parse_acquire(PyObject *const *args, Py_ssize_t nargs,
  * not there.  Fails: -1 with TypeError. */
 int
 ext_sync_parse_one(const char *function, const char *name,
-                   PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *kwnames, PyObject **out_value);
+                   PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                   PyObject **out_value);
 
 /* Waits without the GIL, until try_once (which gets `core` and an atoll_wait)
  * returns something else than ATOLL_E_INTERRUPTED, or an interruption raises:
@@ -182,11 +182,11 @@ ext_sync_lock_of(ext_state *st, PyObject *obj);
 
 #define EXT_SYNC_METHOD(func) ((PyCFunction)(void (*)(void))(func))
 extern PyMemberDef ext_sync_members[];
-#define EXT_SYNC_FLAGS                                                        \
+#define EXT_SYNC_FLAGS \
     (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE)
-#define EXT_SYNC_REDUCE                                                       \
-    {                                                                         \
-        "__reduce__", ext_sync_reduce, METH_NOARGS, NULL                      \
+#define EXT_SYNC_REDUCE                                  \
+    {                                                    \
+        "__reduce__", ext_sync_reduce, METH_NOARGS, NULL \
     }
 
 #endif

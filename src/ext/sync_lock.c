@@ -181,8 +181,8 @@ ext_sync_lock_repr(atoll_lock *lock)
                         : atoll_lock_is_locked(lock) ? "locked"
                                                      : "unlocked";
     if (!atoll_lock_is_recursive(lock)) {
-        return PyUnicode_FromFormat("<%s atoll.sync.Lock object at %p>",
-                                    state, lock);
+        return PyUnicode_FromFormat("<%s atoll.sync.Lock object at %p>", state,
+                                    lock);
     }
     return PyUnicode_FromFormat(
         "<%s atoll.sync.RLock object count=%llu at %p>", state,
@@ -251,53 +251,58 @@ RLock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 /* --- the types ------------------------------------------------------------- */
 
-PyDoc_STRVAR(lock_doc,
-"Lock()\n"
-"--\n"
-"\n"
-"A lock as threading.Lock, between the threads of all interpreters.\n"
-"\n"
-"Sent to an interpreter it is the same lock there.  Any thread may release\n"
-"it.  When the interpreter of the thread that holds it is closed, every\n"
-"acquire raises OwnerDiedError, without acquiring, until reset().");
+PyDoc_STRVAR(
+    lock_doc,
+    "Lock()\n"
+    "--\n"
+    "\n"
+    "A lock as threading.Lock, between the threads of all interpreters.\n"
+    "\n"
+    "Sent to an interpreter it is the same lock there.  Any thread may "
+    "release\n"
+    "it.  When the interpreter of the thread that holds it is closed, every\n"
+    "acquire raises OwnerDiedError, without acquiring, until reset().");
 
-PyDoc_STRVAR(rlock_doc,
-"RLock()\n"
-"--\n"
-"\n"
-"A reentrant lock as threading.RLock, between the threads of all\n"
-"interpreters.\n"
-"\n"
-"Its owner is a thread in an interpreter: the same OS thread inside another\n"
-"interpreter is somebody else.  When the owner's interpreter is closed, every\n"
-"acquire raises OwnerDiedError, without acquiring, until reset().");
+PyDoc_STRVAR(
+    rlock_doc,
+    "RLock()\n"
+    "--\n"
+    "\n"
+    "A reentrant lock as threading.RLock, between the threads of all\n"
+    "interpreters.\n"
+    "\n"
+    "Its owner is a thread in an interpreter: the same OS thread inside "
+    "another\n"
+    "interpreter is somebody else.  When the owner's interpreter is closed, "
+    "every\n"
+    "acquire raises OwnerDiedError, without acquiring, until reset().");
 
-PyDoc_STRVAR(acquire_doc,
-"acquire($self, /, blocking=True, timeout=-1)\n"
-"--\n"
-"\n"
-"Take the lock; True if it was taken.\n"
-"\n"
-"timeout is in seconds; -1 waits for ever, and it must not be given with\n"
-"blocking=False.  Raises OwnerDiedError without taking it.");
+PyDoc_STRVAR(
+    acquire_doc,
+    "acquire($self, /, blocking=True, timeout=-1)\n"
+    "--\n"
+    "\n"
+    "Take the lock; True if it was taken.\n"
+    "\n"
+    "timeout is in seconds; -1 waits for ever, and it must not be given with\n"
+    "blocking=False.  Raises OwnerDiedError without taking it.");
 
 PyDoc_STRVAR(release_doc,
-"release($self, /)\n"
-"--\n"
-"\n"
-"Release the lock.  Raises RuntimeError if it is not held.");
+             "release($self, /)\n"
+             "--\n"
+             "\n"
+             "Release the lock.  Raises RuntimeError if it is not held.");
 
-PyDoc_STRVAR(locked_doc,
-"locked($self, /)\n"
-"--\n"
-"\n"
-"True if somebody holds it.");
+PyDoc_STRVAR(locked_doc, "locked($self, /)\n"
+                         "--\n"
+                         "\n"
+                         "True if somebody holds it.");
 
-PyDoc_STRVAR(reset_doc,
-"reset($self, /)\n"
-"--\n"
-"\n"
-"Unlock a lock whose holder's interpreter was closed; leave any other alone.");
+PyDoc_STRVAR(reset_doc, "reset($self, /)\n"
+                        "--\n"
+                        "\n"
+                        "Unlock a lock whose holder's interpreter was closed; "
+                        "leave any other alone.");
 
 static PyMethodDef lock_methods[] = {
     {"acquire", EXT_SYNC_METHOD(Lock_acquire), METH_FASTCALL | METH_KEYWORDS,
@@ -328,25 +333,17 @@ static PyMethodDef rlock_methods[] = {
 };
 
 static PyType_Slot lock_slots[] = {
-    {Py_tp_doc, (void *)lock_doc},
-    {Py_tp_new, Lock_new},
-    {Py_tp_dealloc, ext_sync_dealloc},
-    {Py_tp_traverse, ext_sync_traverse},
-    {Py_tp_repr, Lock_repr},
-    {Py_tp_methods, lock_methods},
-    {Py_tp_members, ext_sync_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)lock_doc},     {Py_tp_new, Lock_new},
+    {Py_tp_dealloc, ext_sync_dealloc}, {Py_tp_traverse, ext_sync_traverse},
+    {Py_tp_repr, Lock_repr},           {Py_tp_methods, lock_methods},
+    {Py_tp_members, ext_sync_members}, {0, NULL},
 };
 
 static PyType_Slot rlock_slots[] = {
-    {Py_tp_doc, (void *)rlock_doc},
-    {Py_tp_new, RLock_new},
-    {Py_tp_dealloc, ext_sync_dealloc},
-    {Py_tp_traverse, ext_sync_traverse},
-    {Py_tp_repr, Lock_repr},
-    {Py_tp_methods, rlock_methods},
-    {Py_tp_members, ext_sync_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)rlock_doc},    {Py_tp_new, RLock_new},
+    {Py_tp_dealloc, ext_sync_dealloc}, {Py_tp_traverse, ext_sync_traverse},
+    {Py_tp_repr, Lock_repr},           {Py_tp_methods, rlock_methods},
+    {Py_tp_members, ext_sync_members}, {0, NULL},
 };
 
 static PyType_Spec lock_spec = {

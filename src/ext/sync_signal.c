@@ -40,8 +40,7 @@ static PyObject *
 release(PyObject *op, uint64_t n)
 {
     if (atoll_semaphore_up(semaphore_of(op), n) != ATOLL_OK) {
-        PyErr_SetString(PyExc_ValueError,
-                        "Semaphore released too many times");
+        PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
         return NULL;
     }
     Py_RETURN_NONE;
@@ -52,8 +51,7 @@ Semaphore_release(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
     PyObject *value;
-    if (ext_sync_parse_one("release", "n", args, nargs, kwnames, &value)
-        < 0) {
+    if (ext_sync_parse_one("release", "n", args, nargs, kwnames, &value) < 0) {
         return NULL;
     }
     Py_ssize_t n = 1;
@@ -152,8 +150,8 @@ make_semaphore(PyTypeObject *type, PyObject *args, PyObject *kwargs,
     atoll_semaphore *semaphore = NULL;
     atoll_status status
         = atoll_semaphore_new((uint64_t)value, bounded, &semaphore);
-    return ext_sync_made(type, status,
-                         bounded ? &bounded_ops : &semaphore_ops, semaphore);
+    return ext_sync_made(type, status, bounded ? &bounded_ops : &semaphore_ops,
+                         semaphore);
 }
 
 static PyObject *
@@ -169,20 +167,21 @@ Bounded_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 }
 
 PyDoc_STRVAR(semaphore_doc,
-"Semaphore(value=1)\n"
-"--\n"
-"\n"
-"A semaphore as threading.Semaphore, between the threads of all\n"
-"interpreters.\n"
-"\n"
-"Raises ValueError for a negative value.");
+             "Semaphore(value=1)\n"
+             "--\n"
+             "\n"
+             "A semaphore as threading.Semaphore, between the threads of all\n"
+             "interpreters.\n"
+             "\n"
+             "Raises ValueError for a negative value.");
 
-PyDoc_STRVAR(bounded_doc,
-"BoundedSemaphore(value=1)\n"
-"--\n"
-"\n"
-"A semaphore whose value never rises above its first, as\n"
-"threading.BoundedSemaphore, between the threads of all interpreters.");
+PyDoc_STRVAR(
+    bounded_doc,
+    "BoundedSemaphore(value=1)\n"
+    "--\n"
+    "\n"
+    "A semaphore whose value never rises above its first, as\n"
+    "threading.BoundedSemaphore, between the threads of all interpreters.");
 
 static PyMethodDef semaphore_methods[] = {
     {"acquire", EXT_SYNC_METHOD(Semaphore_acquire),
@@ -203,25 +202,17 @@ static PyMethodDef semaphore_methods[] = {
 };
 
 static PyType_Slot semaphore_slots[] = {
-    {Py_tp_doc, (void *)semaphore_doc},
-    {Py_tp_new, Semaphore_new},
-    {Py_tp_dealloc, ext_sync_dealloc},
-    {Py_tp_traverse, ext_sync_traverse},
-    {Py_tp_repr, Semaphore_repr},
-    {Py_tp_methods, semaphore_methods},
-    {Py_tp_members, ext_sync_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)semaphore_doc}, {Py_tp_new, Semaphore_new},
+    {Py_tp_dealloc, ext_sync_dealloc},  {Py_tp_traverse, ext_sync_traverse},
+    {Py_tp_repr, Semaphore_repr},       {Py_tp_methods, semaphore_methods},
+    {Py_tp_members, ext_sync_members},  {0, NULL},
 };
 
 static PyType_Slot bounded_slots[] = {
-    {Py_tp_doc, (void *)bounded_doc},
-    {Py_tp_new, Bounded_new},
-    {Py_tp_dealloc, ext_sync_dealloc},
-    {Py_tp_traverse, ext_sync_traverse},
-    {Py_tp_repr, Semaphore_repr},
-    {Py_tp_methods, semaphore_methods},
-    {Py_tp_members, ext_sync_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)bounded_doc},  {Py_tp_new, Bounded_new},
+    {Py_tp_dealloc, ext_sync_dealloc}, {Py_tp_traverse, ext_sync_traverse},
+    {Py_tp_repr, Semaphore_repr},      {Py_tp_methods, semaphore_methods},
+    {Py_tp_members, ext_sync_members}, {0, NULL},
 };
 
 static PyType_Spec semaphore_spec = {
@@ -307,9 +298,9 @@ Event_clear(PyObject *op, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Event_repr(PyObject *op)
 {
-    return PyUnicode_FromFormat(
-        "<atoll.sync.Event at %p: %s>", event_of(op),
-        atoll_event_is_set(event_of(op)) ? "set" : "unset");
+    return PyUnicode_FromFormat("<atoll.sync.Event at %p: %s>", event_of(op),
+                                atoll_event_is_set(event_of(op)) ? "set"
+                                                                 : "unset");
 }
 
 static void
@@ -343,11 +334,12 @@ Event_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return ext_sync_made(type, status, &event_ops, event);
 }
 
-PyDoc_STRVAR(event_doc,
-"Event()\n"
-"--\n"
-"\n"
-"An event as threading.Event, between the threads of all interpreters.");
+PyDoc_STRVAR(
+    event_doc,
+    "Event()\n"
+    "--\n"
+    "\n"
+    "An event as threading.Event, between the threads of all interpreters.");
 
 static PyMethodDef event_methods[] = {
     {"is_set", Event_is_set, METH_NOARGS,
@@ -365,14 +357,10 @@ static PyMethodDef event_methods[] = {
 };
 
 static PyType_Slot event_slots[] = {
-    {Py_tp_doc, (void *)event_doc},
-    {Py_tp_new, Event_new},
-    {Py_tp_dealloc, ext_sync_dealloc},
-    {Py_tp_traverse, ext_sync_traverse},
-    {Py_tp_repr, Event_repr},
-    {Py_tp_methods, event_methods},
-    {Py_tp_members, ext_sync_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)event_doc},    {Py_tp_new, Event_new},
+    {Py_tp_dealloc, ext_sync_dealloc}, {Py_tp_traverse, ext_sync_traverse},
+    {Py_tp_repr, Event_repr},          {Py_tp_methods, event_methods},
+    {Py_tp_members, ext_sync_members}, {0, NULL},
 };
 
 static PyType_Spec event_spec = {

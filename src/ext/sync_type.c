@@ -314,9 +314,9 @@ sort_args(const char *function, const char *const *names, Py_ssize_t count,
           PyObject **out_values)
 {
     if (nargs > count) {
-        PyErr_Format(PyExc_TypeError,
-                     "%s() takes at most %zd %s (%zd given)", function, count,
-                     count == 1 ? "argument" : "arguments", nargs);
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd %s (%zd given)",
+                     function, count, count == 1 ? "argument" : "arguments",
+                     nargs);
         return -1;
     }
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -349,8 +349,8 @@ sort_args(const char *function, const char *const *names, Py_ssize_t count,
 
 int
 ext_sync_parse_one(const char *function, const char *name,
-                   PyObject *const *args, Py_ssize_t nargs,
-                   PyObject *kwnames, PyObject **out_value)
+                   PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                   PyObject **out_value)
 {
     const char *const names[] = {name};
     return sort_args(function, names, 1, args, nargs, kwnames, out_value);
@@ -387,9 +387,8 @@ ext_sync_parse_acquire(PyObject *const *args, Py_ssize_t nargs,
         return 0;
     }
     if (!blocking) {
-        PyErr_SetString(
-            PyExc_ValueError,
-            "can't specify timeout for non-blocking acquire");
+        PyErr_SetString(PyExc_ValueError,
+                        "can't specify timeout for non-blocking acquire");
         return -1;
     }
     return ext_sync_parse_timeout(values[1], out_deadline);

@@ -21,8 +21,7 @@ number_of(const ext_crossing *crossing)
     int number = 0;
     (void)pthread_mutex_lock(&numbers_lock);
     while (number < EXT_MAX_CROSSINGS && numbers[number] != NULL
-           && numbers[number] != crossing)
-    {
+           && numbers[number] != crossing) {
         number++;
     }
     if (number < EXT_MAX_CROSSINGS) {

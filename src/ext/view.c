@@ -39,7 +39,7 @@
 typedef struct lease {
     atoll_chore chore; /* first: the chore is the lease */
     atoll_refcount count;
-    atoll_interp *owner; /* owns a reference and a hold */
+    atoll_interp *owner;  /* owns a reference and a hold */
     PyObject *memoryview; /* owned; touched only attached to the owner */
 } lease;
 
@@ -47,7 +47,7 @@ typedef struct lent_view {
     atoll_refcount count;
     const atoll_ref_ops *source_ops; /* the block's, the lease's, or NULL */
     void *source;                    /* owns a reference */
-    bool whole;    /* just as the lease's memoryview is */
+    bool whole;                      /* just as the lease's memoryview is */
     bool readonly;
     int ndim;
     void *buf;
@@ -396,8 +396,7 @@ View_repr(PyObject *op)
             "<atoll view of %zd bytes of interpreter %lld>", self->view->len,
             (long long)((lease *)self->view->source)->owner->id);
     }
-    return PyUnicode_FromFormat("<atoll view of %zd bytes>",
-                                self->view->len);
+    return PyUnicode_FromFormat("<atoll view of %zd bytes>", self->view->len);
 }
 
 static PyType_Slot view_slots[] = {
@@ -413,8 +412,7 @@ static PyType_Slot view_slots[] = {
 static PyType_Spec view_spec = {
     .name = "atoll._core.View",
     .basicsize = sizeof(ViewObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_IMMUTABLETYPE
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
              | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = view_slots,
 };
@@ -480,8 +478,8 @@ static const ext_crossing view_crossing = {
 int
 ext_view_exec(PyObject *module, ext_state *st, PyTypeObject **out_type)
 {
-    *out_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &view_spec,
-                                                         NULL);
+    *out_type
+        = (PyTypeObject *)PyType_FromModuleAndSpec(module, &view_spec, NULL);
     if (*out_type == NULL) {
         return -1;
     }

@@ -52,21 +52,21 @@ static int test_failed;
 static int test_count;
 static const char *test_only;
 
-#define CHECK(condition)                                                     \
-    do {                                                                     \
-        if (!(condition)) {                                                  \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);  \
-            test_failures++;                                                 \
-        }                                                                    \
+#define CHECK(condition)                                                    \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            test_failures++;                                                \
+        }                                                                   \
     } while (0)
 
 /* For what later checks rest on. */
-#define NEED(condition)                                                      \
-    do {                                                                     \
-        if (!(condition)) {                                                  \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);  \
-            exit(1);                                                         \
-        }                                                                    \
+#define NEED(condition)                                                     \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            exit(1);                                                        \
+        }                                                                   \
     } while (0)
 
 #define RUN(function) test_run(#function, function, argc, argv)
@@ -157,11 +157,11 @@ actor_join(actor *self)
 }
 
 /* Until somebody has done something; the runner's time limit is the limit. */
-#define UNTIL(condition)                                                     \
-    do {                                                                     \
-        while (!(condition)) {                                               \
-            sched_yield();                                                   \
-        }                                                                    \
+#define UNTIL(condition)       \
+    do {                       \
+        while (!(condition)) { \
+            sched_yield();     \
+        }                      \
     } while (0)
 
 /* The calling thread's own parker, for tests in main. */

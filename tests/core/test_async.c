@@ -61,8 +61,7 @@ begin_get(atoll_queue *queue, atoll_loop *loop)
 {
     atoll_frame *frame = NULL;
     atoll_async *node = NULL;
-    NEED(atoll_async_get(queue, loop, &frame, &frame, &node)
-         == ATOLL_E_EMPTY);
+    NEED(atoll_async_get(queue, loop, &frame, &frame, &node) == ATOLL_E_EMPTY);
     CHECK(frame == NULL && node != NULL);
     CHECK(atoll_async_user(node) == &frame);
     return node;
@@ -84,8 +83,7 @@ test_at_once(void)
     atoll_loop *loop = new_loop();
     atoll_async *node = NULL;
     atoll_frame *frame = NULL;
-    CHECK(atoll_async_put(queue, frame_of(1), loop, NULL, &node)
-          == ATOLL_OK);
+    CHECK(atoll_async_put(queue, frame_of(1), loop, NULL, &node) == ATOLL_OK);
     CHECK(atoll_async_get(queue, loop, NULL, &frame, &node) == ATOLL_OK);
     CHECK(take_value(frame) == 1);
     CHECK(node == NULL && !rings(loop, 0));
@@ -272,8 +270,8 @@ test_cancel_granted_put(void)
     atoll_async *two = begin_put(queue, loop, 2);
     atoll_async *three = begin_put(queue, loop, 3);
     atoll_async *four = begin_put(queue, loop, 4);
-    CHECK(get(queue) == 0); /* 2 comes in */
-    CHECK(get(queue) == 1); /* 3 comes in */
+    CHECK(get(queue) == 0);       /* 2 comes in */
+    CHECK(get(queue) == 1);       /* 3 comes in */
     CHECK(atoll_async_free(two)); /* 2 goes, 4 comes in */
     CHECK(atoll_queue_size(queue) == 2);
     CHECK(get(queue) == 3);
@@ -312,8 +310,7 @@ test_close(void)
     (void)atoll_async_free(waiting);
     (void)atoll_async_free(putter);
     atoll_async *node;
-    CHECK(atoll_async_get(queue, loop, NULL, &frame, &node)
-          == ATOLL_E_CLOSED);
+    CHECK(atoll_async_get(queue, loop, NULL, &frame, &node) == ATOLL_E_CLOSED);
     put(full, 0);
     frame = frame_of(1);
     CHECK(atoll_async_put(full, frame, loop, NULL, &node) == ATOLL_E_CLOSED);
@@ -354,8 +351,7 @@ test_allocation_failures(void)
     atoll_frame *frame;
     atoll_async *node;
     (void)atoll_fail_allocation(1, true);
-    CHECK(atoll_async_get(queue, loop, NULL, &frame, &node)
-          == ATOLL_E_NOMEM);
+    CHECK(atoll_async_get(queue, loop, NULL, &frame, &node) == ATOLL_E_NOMEM);
     (void)atoll_fail_allocation(0, false);
     put(queue, 1);
     frame = frame_of(2);

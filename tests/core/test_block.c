@@ -24,7 +24,7 @@ static void
 test_sizes(void)
 {
     static const size_t sizes[]
-        = {0, 1, 63, 64, 65, 4096, (1 << 18) - 1, 1 << 18, (1 << 18) + 1,
+        = {0,      1, 63, 64, 65, 4096, (1 << 18) - 1, 1 << 18, (1 << 18) + 1,
            5000000};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
         check_block(sizes[i]);
@@ -65,8 +65,7 @@ test_references(void)
     atoll_frame *frame = frame_of(1);
     uint32_t index;
     atoll_block_ops.acquire(one);
-    NEED(atoll_frame_attach(frame, &atoll_block_ops, one, &index)
-         == ATOLL_OK);
+    NEED(atoll_frame_attach(frame, &atoll_block_ops, one, &index) == ATOLL_OK);
     one->data[99] = 7;
     atoll_block_release(one);
     CHECK(atoll_block_live() == 2);

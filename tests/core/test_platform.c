@@ -77,8 +77,7 @@ test_wake(void)
             atoll_parker_wake(&sleeper.parker);
         }
         actor_join(&sleeper);
-        CHECK(sleeper.status
-              == (interrupts ? ATOLL_E_INTERRUPTED : ATOLL_OK));
+        CHECK(sleeper.status == (interrupts ? ATOLL_E_INTERRUPTED : ATOLL_OK));
     }
 }
 
@@ -201,8 +200,7 @@ meet(actor *self)
     m->here++;
     atoll_cond_signal_all(&m->cond);
     while (m->here < 4) {
-        CHECK(atoll_cond_wait(&m->cond, &m->mutex, ATOLL_FOREVER)
-              == ATOLL_OK);
+        CHECK(atoll_cond_wait(&m->cond, &m->mutex, ATOLL_FOREVER) == ATOLL_OK);
     }
     atoll_mutex_unlock(&m->mutex);
 }

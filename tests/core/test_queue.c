@@ -149,8 +149,7 @@ test_many(void)
         frames = next;
     }
     CHECK(frames == NULL);
-    CHECK(atoll_queue_get_many(queue, 100, NULL, &frames, &done)
-          == ATOLL_OK);
+    CHECK(atoll_queue_get_many(queue, 100, NULL, &frames, &done) == ATOLL_OK);
     CHECK(done == 6);
     queue_release_frames(frames);
     CHECK(atoll_queue_get_many(queue, 1, NULL, &frames, &done)
@@ -334,8 +333,7 @@ test_find(void)
     }
     for (int i = 0; i < 300; i++) {
         atoll_queue *found;
-        CHECK(atoll_queue_find(atoll_queue_id(queues[i]), &found)
-              == ATOLL_OK);
+        CHECK(atoll_queue_find(atoll_queue_id(queues[i]), &found) == ATOLL_OK);
         CHECK(found == queues[i]);
         atoll_queue_release(found);
     }
@@ -484,8 +482,7 @@ test_put_many_waits(void)
     /* All the rest at once, beyond what fits. */
     atoll_frame *frames;
     size_t count;
-    CHECK(atoll_queue_get_many(queue, 40, NULL, &frames, &count)
-          == ATOLL_OK);
+    CHECK(atoll_queue_get_many(queue, 40, NULL, &frames, &count) == ATOLL_OK);
     CHECK(count >= 3);
     uint64_t next = 50;
     while (frames != NULL) {
@@ -697,8 +694,7 @@ test_select(void)
     atoll_wait wait = {test_parker(), 0, 0};
     CHECK(atoll_queue_select(queues, 0, &wait, ready, &count) == ATOLL_OK);
     CHECK(count == 0);
-    CHECK(atoll_queue_select(queues, 3, NULL, ready, &count)
-          == ATOLL_E_EMPTY);
+    CHECK(atoll_queue_select(queues, 3, NULL, ready, &count) == ATOLL_E_EMPTY);
     CHECK(count == 0 && !ready[0] && !ready[1] && !ready[2]);
     CHECK(atoll_queue_select(queues, 3, &wait, ready, &count)
           == ATOLL_E_TIMEOUT);

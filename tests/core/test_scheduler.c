@@ -48,8 +48,8 @@ work(actor *self)
                                : atoll_now() + group->idle;
         atoll_wait wait = {&self->parker, deadline, 0};
         task = NULL;
-        self->status = atoll_worker_next(group->sched, &worker, done, &wait,
-                                         &task);
+        self->status
+            = atoll_worker_next(group->sched, &worker, done, &wait, &task);
         if (self->status == ATOLL_E_INTERRUPTED) {
             continue;
         }
@@ -165,8 +165,7 @@ test_refuses(void)
     CHECK(atoll_scheduler_submit(sched, task, NULL, &start)
           == ATOLL_E_SHUTDOWN);
     atoll_scheduler_break(sched);
-    CHECK(atoll_scheduler_submit(sched, task, NULL, &start)
-          == ATOLL_E_BROKEN);
+    CHECK(atoll_scheduler_submit(sched, task, NULL, &start) == ATOLL_E_BROKEN);
     CHECK(!start);
     atoll_task_release(task);
     atoll_scheduler_release(sched);
@@ -337,8 +336,8 @@ test_gives_up(void)
         if (!timed) {
             atoll_interp *interp = NULL;
             uint64_t generation = 1;
-            CHECK(atoll_scheduler_interrupt(sched, task, &interp,
-                                            &generation));
+            CHECK(
+                atoll_scheduler_interrupt(sched, task, &interp, &generation));
             CHECK(interp == NULL && generation == 0);
             CHECK(atomic_load(&given->interrupted));
         }

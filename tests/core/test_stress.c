@@ -88,8 +88,7 @@ model_deliver(model *m, model_item item, bool front)
         model_complete(m, getter, ATOLL_OK);
     }
     else if (front) {
-        memmove(m->items + 1, m->items,
-                (size_t)m->nitems * sizeof(*m->items));
+        memmove(m->items + 1, m->items, (size_t)m->nitems * sizeof(*m->items));
         m->items[0] = item;
         m->nitems++;
     }
@@ -134,8 +133,7 @@ random_item(model *m)
 static void
 expect_frame(atoll_frame *frame, model_item item)
 {
-    atoll_unbound lost
-        = item.lost ? item.policy : ATOLL_UNBOUND_KEEP;
+    atoll_unbound lost = item.lost ? item.policy : ATOLL_UNBOUND_KEEP;
     CHECK(atoll_queue_item_lost(frame) == lost);
     CHECK(frame->sender == item.sender);
     CHECK(item.lost || value_of(frame) == item.value);
@@ -218,8 +216,7 @@ step_put_many(model *m)
     }
     atoll_frame *rest = list.first;
     size_t done = 0;
-    atoll_status status
-        = atoll_queue_put_many(m->queue, &rest, NULL, &done);
+    atoll_status status = atoll_queue_put_many(m->queue, &rest, NULL, &done);
     size_t expected = 0;
     while (!m->shut && expected < count
            && (m->ngetters > 0 || model_room(m))) {
@@ -650,8 +647,7 @@ get_somehow(actor *self, atoll_queue *queue, atoll_loop *loop,
         if (status == ATOLL_E_EMPTY && test_random(random) % 2) {
             struct pollfd fd = {.fd = atoll_loop_fd(loop), .events = POLLIN};
             (void)poll(&fd, 1, (int)(test_random(random) % 2));
-            if (atoll_loop_take(loop) == node
-                && test_random(random) % 2) {
+            if (atoll_loop_take(loop) == node && test_random(random) % 2) {
                 status = atoll_async_finish(node, &frame);
             }
         }
@@ -839,8 +835,7 @@ test_select_crowd(void)
     c.seen[0] = calloc(c.items, 1);
     NEED(c.seen[0] != NULL);
     for (int i = 0; i < 2; i++) {
-        NEED(atoll_queue_new(0, ATOLL_UNBOUND_KEEP, &c.queues[i])
-             == ATOLL_OK);
+        NEED(atoll_queue_new(0, ATOLL_UNBOUND_KEEP, &c.queues[i]) == ATOLL_OK);
     }
     actor actors[6];
     for (int i = 0; i < 6; i++) {

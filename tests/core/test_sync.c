@@ -355,8 +355,8 @@ wait_on(atoll_condition *condition, actor *self, int64_t deadline)
     atoll_condition_wait state = {.stage = 0};
     atoll_status status;
     do {
-        status = atoll_condition_sleep(condition, owner_of(self->index),
-                                       &wait, &state);
+        status = atoll_condition_sleep(condition, owner_of(self->index), &wait,
+                                       &state);
         if (status == ATOLL_E_INTERRUPTED && self->index == GIVES_UP) {
             atoll_condition_give_up(condition, &state);
         }
@@ -804,8 +804,7 @@ test_barrier_during_action(void)
             CHECK(!atoll_barrier_broken(job.barrier));
         }
         else {
-            CHECK(atoll_barrier_finish(job.barrier, &state, true)
-                  == ATOLL_OK);
+            CHECK(atoll_barrier_finish(job.barrier, &state, true) == ATOLL_OK);
         }
         actor_join(&one);
         actor_join(&two);
@@ -898,9 +897,9 @@ test_in_frames(void)
     NEED(atoll_atomic_new(2, &atomic) == ATOLL_OK);
     atoll_frame *frame = frame_of(0);
     const atoll_attachment all[] = {
-        {&atoll_lock_ops, lock},           {&atoll_semaphore_ops, semaphore},
-        {&atoll_event_ops, event},         {&atoll_condition_ops, condition},
-        {&atoll_barrier_ops, barrier},     {&atoll_atomic_ops, atomic},
+        {&atoll_lock_ops, lock},       {&atoll_semaphore_ops, semaphore},
+        {&atoll_event_ops, event},     {&atoll_condition_ops, condition},
+        {&atoll_barrier_ops, barrier}, {&atoll_atomic_ops, atomic},
     };
     for (int i = 0; i < 6; i++) {
         uint32_t index;

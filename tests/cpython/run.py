@@ -218,7 +218,11 @@ def main() -> int:
         if status:
             print(f"--- {module}: exit status {status}\n{printed}")
         else:
-            print("\n".join(line for line in printed.splitlines() if line.startswith(("left out: ", "skipped: "))))
+            print(
+                "\n".join(
+                    line for line in printed.splitlines() if line.startswith(("left out: ", "skipped: "))
+                )
+            )
         if counts is None:
             bad += 1
             print(f"{module} did not come to its end")

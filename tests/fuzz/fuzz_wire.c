@@ -15,12 +15,12 @@
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MUST(condition)                                                      \
-    do {                                                                     \
-        if (!(condition)) {                                                  \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);  \
-            abort();                                                         \
-        }                                                                    \
+#define MUST(condition)                                                     \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            abort();                                                        \
+        }                                                                   \
     } while (0)
 
 #define MOST_ATTACHMENTS 8
@@ -130,8 +130,7 @@ walk_one(atoll_reader *reader, const atoll_frame *frame, size_t *out_inner)
     case ATOLL_TAG_PIN_STR:
     case ATOLL_TAG_PIN_BYTES:
         return atoll_get_varint(reader, &number)
-               && atoll_get_attachment(reader, frame, &atoll_pin_ops)
-                      != NULL;
+               && atoll_get_attachment(reader, frame, &atoll_pin_ops) != NULL;
     case ATOLL_TAG_REF:
     case ATOLL_TAG_REPLACED:
     case ATOLL_TAG_DEF:

@@ -51,8 +51,7 @@ main(int argc, char **argv)
     }
     const char *seed = getenv("ATOLL_SEED");
     state = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-    printf("%d files; ATOLL_SEED=%llu\n", argc - 2,
-           (unsigned long long)state);
+    printf("%d files; ATOLL_SEED=%llu\n", argc - 2, (unsigned long long)state);
     fflush(stdout);
     time_t end = time(NULL) + atoi(argv[1]);
     uint64_t runs = 0;

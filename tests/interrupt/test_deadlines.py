@@ -180,7 +180,11 @@ class TestStuckInC:
     def test_after_one_that_is_very_far(self, make: Make) -> None:
         """A deadline beyond what a lock can wait does not end the watcher."""
         release, begun = Event(), Event()
-        far = make().options(timeout=1e300).call_in_thread(functions.announce_and, begun, functions.wait_for, release)
+        far = (
+            make()
+            .options(timeout=1e300)
+            .call_in_thread(functions.announce_and, begun, functions.wait_for, release)
+        )
         begun.wait(LIMIT)
         stuck = make().options(timeout=0.1).call_in_thread(functions.stuck_in_c, release)
         assert type(stuck.future.exception(LIMIT)) is atoll.ExecutionTimeout

@@ -32,7 +32,9 @@ def assert_still(counter: AtomicInt) -> None:
     assert counter.load() == before
 
 
-def in_thread(interp: atoll.Interpreter, func: Callable[..., Any], *args: Any) -> atoll._threads.InterpreterThread:
+def in_thread(
+    interp: atoll.Interpreter, func: Callable[..., Any], *args: Any
+) -> atoll._threads.InterpreterThread:
     thread = interp.call_in_thread(func, *args)
     _ = thread.future
     return thread
@@ -133,7 +135,9 @@ class TestStops:
         assert type(error) is atoll.ExecutionFailed
         assert error.excinfo.formatted == "ValueError: of its own"
 
-    def test_a_failure_in_finally_is_the_interruption(self, interp: atoll.Interpreter, counter: AtomicInt) -> None:
+    def test_a_failure_in_finally_is_the_interruption(
+        self, interp: atoll.Interpreter, counter: AtomicInt
+    ) -> None:
         thread = in_thread(interp, functions.fail_while_cleaning_up, counter)
         moving(counter)
         assert interp.interrupt()

@@ -32,9 +32,7 @@ class TestOrder:
         got = pool.map(tasks.add, range(50), itertools.count(5), chunksize=chunksize, buffersize=buffersize)
         assert list(got) == [2 * n + 5 for n in range(50)]
 
-    def test_none(
-        self, pool: InterpreterPoolExecutor, chunksize: int | None, buffersize: int | None
-    ) -> None:
+    def test_none(self, pool: InterpreterPoolExecutor, chunksize: int | None, buffersize: int | None) -> None:
         assert list(pool.map(tasks.square, [], chunksize=chunksize, buffersize=buffersize)) == []
 
     def test_failure(

@@ -232,7 +232,9 @@ class Fragile:
         return crack, (self.number,)
 
 
-def do(queue: atoll.Queue, name: str, arguments: tuple[object, ...], bad: object = "drop") -> tuple[object, ...]:
+def do(
+    queue: atoll.Queue, name: str, arguments: tuple[object, ...], bad: object = "drop"
+) -> tuple[object, ...]:
     """One operation of the stress test: ("ok", value) or (the exception's name, detail).
 
     bad: what becomes of an item that cannot be rebuilt: "drop", "put back", or

@@ -18,7 +18,6 @@ from helpers import Thread, run_child, wait_for, waiting
 
 import atoll
 
-
 ELSEWHERE = f"""
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})

@@ -164,7 +164,9 @@ class TestCannotBeRebuilt:
         assert interp.call(get_and_put_back, queue) == "the item was given away already"
         assert [queue.get().n, queue.get().n] == [1, 2]
 
-    def test_put_back_to_a_waiter(self, interp: atoll.Interpreter, queue: atoll.Queue, only_here: type) -> None:
+    def test_put_back_to_a_waiter(
+        self, interp: atoll.Interpreter, queue: atoll.Queue, only_here: type
+    ) -> None:
         """Who waits by then gets it, as if it had just been put."""
         result = atoll.create_queue()
 

@@ -48,7 +48,14 @@ class TestMaking:
 
     @pytest.mark.parametrize(
         "source",
-        [b"", b"spam", bytearray(b"spam" * 1000), array.array("d", [1.5, 2.5]), memoryview(b"abcdef")[1:4], b"x" * 3_000_000],
+        [
+            b"",
+            b"spam",
+            bytearray(b"spam" * 1000),
+            array.array("d", [1.5, 2.5]),
+            memoryview(b"abcdef")[1:4],
+            b"x" * 3_000_000,
+        ],
         ids=["empty", "bytes", "bytearray", "array", "slice", "large"],
     )
     def test_copy(self, source):

@@ -107,7 +107,9 @@ class TestLayout:
     @pytest.mark.parametrize("flags", ["ND_WRITABLE", "ND_FORTRAN", "ND_PIL"])
     def test_of_any_exporter(self, interp, flags):
         testbuffer = pytest.importorskip("_testbuffer")
-        exporter = testbuffer.ndarray(list(range(12)), shape=[3, 4], format="i", flags=getattr(testbuffer, flags))
+        exporter = testbuffer.ndarray(
+            list(range(12)), shape=[3, 4], format="i", flags=getattr(testbuffer, flags)
+        )
         view = memoryview(exporter)
         assert interp.call(helpers.describe, view) == helpers.describe(view)
         part = view[::2]

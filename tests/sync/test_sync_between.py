@@ -359,7 +359,8 @@ class TestCondition:
     def test_turns(self, interps):
         condition, turn = sync.Condition(), sync.AtomicInt()
         threads = [
-            interp.call_in_thread(helpers.ping_pong, condition, turn, me, 4, 200) for me, interp in enumerate(interps)
+            interp.call_in_thread(helpers.ping_pong, condition, turn, me, 4, 200)
+            for me, interp in enumerate(interps)
         ]
         assert results(threads) == [0, 1, 2, 3]
         assert turn.load() == 800
