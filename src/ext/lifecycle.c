@@ -85,8 +85,7 @@ list_foreign(atoll_interp *interp)
     }
     PyThreadState *own = PyThreadState_Get();
     for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
-         t != NULL; t = PyThreadState_Next(t))
-    {
+         t != NULL; t = PyThreadState_Next(t)) {
         if (t == own || ext_attach_is_kept(interp, t)) {
             continue;
         }
@@ -118,8 +117,7 @@ describe_unjoinable(atoll_interp *interp, bool joined)
         PyObject *describe
             = ext_state_python("atoll._make", "describe_threads");
         if (describe != NULL) {
-            text = PyObject_CallFunction(describe, "Oi", foreign,
-                                         (int)joined);
+            text = PyObject_CallFunction(describe, "Oi", foreign, (int)joined);
             Py_DECREF(describe);
         }
     }
@@ -136,8 +134,7 @@ settle_threads(atoll_interp *interp, bool joined, int64_t grace)
     for (;;) {
         PyObject *text = describe_unjoinable(interp, joined);
         if (text == NULL || PyUnicode_GET_LENGTH(text) == 0
-            || atoll_now() > deadline)
-        {
+            || atoll_now() > deadline) {
             return text;
         }
         Py_DECREF(text);
@@ -150,9 +147,9 @@ settle_threads(atoll_interp *interp, bool joined, int64_t grace)
 
 /* What failed inside, for the caller outside. */
 typedef struct failure {
-    char *text;        /* why it cannot be ended, or NULL */
-    bool half;         /* threads were joined and atexit ran already */
-    bool interrupted;  /* visit->outer_error has the reason */
+    char *text;       /* why it cannot be ended, or NULL */
+    bool half;        /* threads were joined and atexit ran already */
+    bool interrupted; /* visit->outer_error has the reason */
 } failure;
 
 static char *
@@ -252,8 +249,8 @@ end_interpreter(ext_visit *visit)
     PyErr_Clear();
     /* From here nobody may touch the handle: not the helper thread, which
      * visits for a moment to deliver a signal. */
-    Py_BEGIN_ALLOW_THREADS
-    (void)atoll_interp_wait_visits(interp, 1, ATOLL_FOREVER);
+    Py_BEGIN_ALLOW_THREADS(void)
+    atoll_interp_wait_visits(interp, 1, ATOLL_FOREVER);
     Py_END_ALLOW_THREADS
     Py_EndInterpreter(PyThreadState_Get());
     ext_attach_leave_ended(visit);
@@ -281,8 +278,7 @@ wait_for_visits(ext_state *st, atoll_interp *interp)
     for (;;) {
         atoll_status status;
         Py_BEGIN_ALLOW_THREADS
-        status = atoll_interp_wait_visits(interp, 0,
-                                          atoll_now() + 50000000);
+        status = atoll_interp_wait_visits(interp, 0, atoll_now() + 50000000);
         Py_END_ALLOW_THREADS
         if (status == ATOLL_OK) {
             return 0;
@@ -368,8 +364,7 @@ static int
 check_closable(ext_state *st, atoll_interp *interp)
 {
     if (interp->id == 0
-        || interp->handle == (void *)PyInterpreterState_Main())
-    {
+        || interp->handle == (void *)PyInterpreterState_Main()) {
         ext_error_format(st, EXT_ERR_INTERPRETER,
                          "the main interpreter cannot be closed");
         return -1;
@@ -398,23 +393,19 @@ ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline)
     }
     if (_PyInterpreterState_IsRunningMain != NULL
         && atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
-        && _PyInterpreterState_IsRunningMain(interp->handle))
-    {
+        && _PyInterpreterState_IsRunningMain(interp->handle)) {
         ext_error_format(st, EXT_ERR_INTERPRETER,
-                         "interpreter %lld is running",
-                         (long long)interp->id);
+                         "interpreter %lld is running", (long long)interp->id);
         return -1;
     }
     atoll_status status = atoll_interp_begin_close(interp, false);
     if (status == ATOLL_E_BUSY) {
         ext_error_format(st, EXT_ERR_INTERPRETER,
-                         "interpreter %lld is running",
-                         (long long)interp->id);
+                         "interpreter %lld is running", (long long)interp->id);
         return -1;
     }
     if (status != ATOLL_OK) {
-        ext_error_format(st, EXT_ERR_NOT_FOUND,
-                         "interpreter %lld is closed",
+        ext_error_format(st, EXT_ERR_NOT_FOUND, "interpreter %lld is closed",
                          (long long)interp->id);
         return -1;
     }
@@ -461,8 +452,7 @@ add_to_reaper(atoll_interp *interp)
     atomic_store(&reaper.any, true);
     (void)pthread_mutex_unlock(&reaper.lock);
     if (!atomic_exchange(&reaper.asked, true)
-        && Py_AddPendingCall(reap_pending, NULL) < 0)
-    {
+        && Py_AddPendingCall(reap_pending, NULL) < 0) {
         atomic_store(&reaper.asked, false);
     }
 }
@@ -539,8 +529,7 @@ ext_lifecycle_reap(ext_state *st)
         int64_t deadline = atoll_now() + REAP_NS;
         atoll_interp_set_life(interp, ATOLL_LIFE_CLOSING);
         if (wait_for_visits(st, interp) < 0
-            || close_marked(st, interp, deadline) < 0)
-        {
+            || close_marked(st, interp, deadline) < 0) {
             PyErr_Clear();
             set_half_ended(interp);
         }
@@ -574,8 +563,8 @@ on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
     if (atoll_interp_begin_close(interp, true) != ATOLL_OK) {
         Py_RETURN_NONE; /* atoll closes it: close_marked does the rest */
     }
-    Py_BEGIN_ALLOW_THREADS
-    (void)atoll_interp_wait_visits(interp, 0, ATOLL_FOREVER);
+    Py_BEGIN_ALLOW_THREADS(void)
+    atoll_interp_wait_visits(interp, 0, ATOLL_FOREVER);
     Py_END_ALLOW_THREADS
     ext_attach_drop_kept(interp, true);
     ext_attach_forget_kept(interp); /* the ender's own goes with the rest */
@@ -585,10 +574,10 @@ on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
     Py_RETURN_NONE;
 }
 
-static PyMethodDef on_exit_def = {
-    "_on_exit", on_exit_here, METH_NOARGS,
-    PyDoc_STR("Registered with atexit: makes ready for the interpreter's "
-              "end.")};
+static PyMethodDef on_exit_def
+    = {"_on_exit", on_exit_here, METH_NOARGS,
+       PyDoc_STR("Registered with atexit: makes ready for the interpreter's "
+                 "end.")};
 
 static int
 register_on_exit(PyObject *module)
