@@ -644,12 +644,8 @@ Interpreter_stack_of(PyObject *op, PyTypeObject *Py_UNUSED(cls),
                      PyObject *const *args, Py_ssize_t nargs,
                      PyObject *Py_UNUSED(kwnames))
 {
-    if (nargs != 1) {
-        PyErr_SetString(PyExc_TypeError, "_stack_of() takes one argument");
-        return NULL;
-    }
-    unsigned long ident = PyLong_AsUnsignedLong(args[0]);
-    if (ident == (unsigned long)-1 && PyErr_Occurred()) {
+    unsigned long ident = nargs == 1 ? PyLong_AsUnsignedLong(args[0]) : 0;
+    if (PyErr_Occurred()) {
         return NULL;
     }
     return ext_interrupt_stack(((InterpreterObject *)op)->interp, ident);
