@@ -65,6 +65,17 @@ ext_module_load_all(ext_state *st)
     return 0;
 }
 
+int
+ext_module_load(ext_state *st, ext_part_id id)
+{
+    for (size_t i = 0; i < N_LATE; i++) {
+        if (late_parts[i].part->id == id) {
+            return load_late(st, late_parts[i].part);
+        }
+    }
+    return 0;
+}
+
 /* The module's __getattr__ (PEP 562). */
 static PyObject *
 core_getattr(PyObject *module, PyObject *name)

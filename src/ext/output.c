@@ -73,8 +73,7 @@ keep_signal(ext_visit *visit)
     }
     if (bottom == visit || !ext_attach_is_main()
         || bottom->outer != visit->inner || bottom->outer_error != NULL
-        || !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
-    {
+        || !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
         return;
     }
     bottom->outer_error = PyErr_GetRaisedException();

@@ -434,8 +434,14 @@ ext_pool_work(ext_state *st, atoll_scheduler *sched, const worker_plan *plan,
         ext_attach_end_call(&run.visit); /* none has begun */
         atoll_interp_acquire(interp);
         atoll_worker_enter(sched, &run.worker, interp);
-        reason = initialize(&run, out_message) ? work_inside(&run)
-                                               : POOL_LEFT_BROKEN;
+        if (ext_module_load(run.visit.state, EXT_PART_POOL) < 0) {
+            PyErr_Clear(); /* out of memory: no worker */
+            reason = POOL_LEFT_BROKEN;
+        }
+        else {
+            reason = initialize(&run, out_message) ? work_inside(&run)
+                                                   : POOL_LEFT_BROKEN;
+        }
         ext_attach_leave(&run.visit);
     }
     atoll_worker_leave(sched, &run.worker, reason == POOL_LEFT_FULL);

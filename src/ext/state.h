@@ -78,10 +78,13 @@ ext_state_of_type(PyTypeObject *type)
     return module == NULL ? NULL : (ext_state *)PyModule_GetState(module);
 }
 
-/* Makes the parts that are not made before they are needed (module.c).
- * Fails: -1 with an exception. */
+/* Makes the parts that are not made before they are needed (module.c): all,
+ * or one, for those who come to use it from another interpreter.
+ * Attached: to st's interpreter.  Fails: -1 with an exception. */
 int
 ext_module_load_all(ext_state *st);
+int
+ext_module_load(ext_state *st, ext_part_id id);
 
 /* Imports atoll.<module>, once, and returns its attribute `name` (new
  * reference).  For the thin Python beside the C; cached by the caller. */

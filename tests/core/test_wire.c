@@ -15,8 +15,8 @@ test_memo_numbers(void)
     atoll_memo memo;
     atoll_memo_init(&memo);
     for (int round = 0; round < 3; round++) {
-        uint32_t value;
-        bool found;
+        uint32_t value = 0;
+        bool found = false;
         CHECK(!atoll_memo_find(&memo, objects[0], &value));
         for (uint32_t i = 0; i < OBJECTS; i++) {
             CHECK(atoll_memo_add(&memo, objects[i], &found, &value)
@@ -45,7 +45,7 @@ test_memo_generations(void)
     atoll_memo memo;
     atoll_memo_init(&memo);
     uint32_t value;
-    bool found;
+    bool found = false;
     CHECK(atoll_memo_add(&memo, objects[0], &found, &value) == ATOLL_OK);
     atoll_memo_reset(&memo);
     memo.generation = UINT32_MAX - 3;
