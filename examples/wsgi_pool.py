@@ -91,11 +91,21 @@ def main() -> None:
         if not args.demo:
             server.run()
             return
-        thread = threading.Thread(target=server.run, daemon=True)
+        closing = threading.Event()
+
+        def serve() -> None:
+            try:
+                server.run()
+            except OSError:
+                if not closing.is_set():  # else the socket was closed under it
+                    raise
+
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         try:
             demo(port)
         finally:
+            closing.set()
             server.close()
 
 

@@ -78,11 +78,17 @@ def stubborn(started: Any, release: Any) -> str:
     from atoll import Interrupted
 
     while True:
+        # Twice: a jump back to a loop's start may be interrupted, too, and
+        # stands outside of the loop's own try.
         try:
-            started.set()
-            while not release.is_set():
-                pass
-            return "released"
+            while True:
+                try:
+                    started.set()
+                    while not release.is_set():
+                        pass
+                    return "released"
+                except Interrupted:
+                    continue
         except Interrupted:
             continue
 
