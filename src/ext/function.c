@@ -380,14 +380,27 @@ rebuild(ext_state *st, atoll_def *def, bool *out_own)
     return NULL;
 }
 
-/* Evidence that an import still gives obj; NULL without an exception if there
- * is none to be had. */
-static fn_entry *
-watch_reference(ext_state *st, PyObject *obj)
+/* Is the exception that is set one that looking for a name may give?  Others
+ * come from outside: an interruption, Ctrl-C. */
+static bool
+is_about_names(void)
+{
+    return PyErr_ExceptionMatches(PyExc_AttributeError)
+           || PyErr_ExceptionMatches(PyExc_ImportError)
+           || PyErr_ExceptionMatches(PyExc_LookupError)
+           || PyErr_ExceptionMatches(PyExc_TypeError)
+           || PyErr_ExceptionMatches(PyExc_ValueError);
+}
+
+/* Evidence that an import still gives obj; *out is NULL if there is none to
+ * be had.  Fails: -1 with an exception. */
+static int
+watch_reference(ext_state *st, PyObject *obj, fn_entry **out)
 {
     function_part *part = get_part(st);
     PyObject *reference = get_module(&part->reference, "atoll._reference");
     fn_entry *entry = NULL;
+    *out = NULL;
     PyObject *text = reference == NULL
                          ? NULL
                          : PyObject_CallMethod(reference, "find", "O", obj);
@@ -399,8 +412,17 @@ watch_reference(ext_state *st, PyObject *obj)
         }
     }
     Py_XDECREF(text);
-    PyErr_Clear();
-    return entry;
+    if (PyErr_Occurred()) {
+        if (!is_about_names()) {
+            if (entry != NULL) {
+                ext_function_entry_release(entry);
+            }
+            return -1;
+        }
+        PyErr_Clear();
+    }
+    *out = entry;
+    return 0;
 }
 
 /* So that what was built here is sent on with the definition it came in. */
@@ -436,8 +458,9 @@ enter_built(ext_state *st, atoll_def *def, PyObject *obj, bool own)
         keeper = FN_WEAK;
         Py_SETREF(held, PyWeakref_NewRef(obj, NULL));
     }
-    else if (is_by_reference(def)) {
-        entry = watch_reference(st, obj);
+    else if (is_by_reference(def) && watch_reference(st, obj, &entry) < 0) {
+        Py_DECREF(held);
+        return -1;
     }
     fn_slot *old = atoll_table_remove(&part->by_id, def->id);
     fn_slot *slot = NULL;

@@ -275,6 +275,22 @@ ext_interrupt_raise(ext_visit *visit)
     raise_mark(visit, frame);
 }
 
+bool
+ext_interrupt_would_be_lost(void)
+{
+    PyFrameObject *frame = PyEval_GetFrame();
+    if (frame == NULL) {
+        return false;
+    }
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    bool lost = PyUnicode_CompareWithASCIIString(code->co_name, "cb") == 0
+                && PyUnicode_CompareWithASCIIString(
+                       code->co_filename, "<frozen importlib._bootstrap>")
+                       == 0;
+    Py_DECREF(code);
+    return lost;
+}
+
 /* The pending call.  Attached: to interp, on any of its threads. */
 static int
 deliver(void *arg)
@@ -299,7 +315,9 @@ deliver(void *arg)
     atoll_mutex_unlock(&interp->lock);
     atoll_interp_release(interp);
     if (mine != NULL) {
-        return ext_interrupt_take_mark(mine);
+        /* A mark that is not taken is told again by the visit's timer. */
+        return ext_interrupt_would_be_lost() ? 0
+                                             : ext_interrupt_take_mark(mine);
     }
     if (other != 0) {
         /* This thread has had the GIL all the time: the call still runs. */

@@ -49,6 +49,12 @@ bool
 ext_interrupt_locked(atoll_interp *interp, uint64_t generation,
                      const ext_request *what);
 
+/* Is this thread just now in code whose exceptions Python drops, the callback
+ * by which importlib forgets a module's lock?  What is raised there is lost:
+ * the call would go on as if nothing had been said.  Attached: anywhere. */
+bool
+ext_interrupt_would_be_lost(void);
+
 /* The timer of a visit is due: its deadline, or it is looked after once more.
  * Locks: the helper's. */
 void
