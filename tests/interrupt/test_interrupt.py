@@ -467,15 +467,18 @@ class TestExactly:
         calls = 1_000_000 if LONG else 100_000
         thread = in_thread(driver, functions.drive, target, enough, made, interrupted)
         hits = 0
-        while made.load() < calls or hits < 100:
-            if target.interrupt(exc):
-                hits += 1
-                end = time.monotonic() + LIMIT
-                while interrupted.load() < hits:
-                    assert time.monotonic() < end, "a promised interruption was lost"
-        enough.store(1)
-        assert thread.future.result(LIMIT) == []
-        thread.join(LIMIT)
+        try:
+            while made.load() < calls or hits < 100:
+                if target.interrupt(exc):
+                    hits += 1
+                    end = time.monotonic() + LIMIT
+                    while interrupted.load() < hits:
+                        assert time.monotonic() < end, "a promised interruption was lost"
+        finally:
+            enough.store(1)
+            other = thread.future.result(LIMIT)
+            thread.join(LIMIT)
+        assert other == []
         assert interrupted.load() == hits
 
     def test_deadlines_race(self, make: Make) -> None:
