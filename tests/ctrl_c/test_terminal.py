@@ -8,6 +8,7 @@ import select
 import sys
 import textwrap
 import time
+import warnings
 
 import pytest
 from children import LIMIT, clean
@@ -15,9 +16,13 @@ from children import LIMIT, clean
 
 def run_at_terminal(code: str) -> tuple[str, int]:
     """Runs code on a terminal of its own; types Ctrl-C at each "READY"."""
-    pid, fd = pty.fork()
+    arguments, environment = [sys.executable, "-c", textwrap.dedent(code)], clean()
+    with warnings.catch_warnings():
+        # pytest's own watchdog is a thread; the child does nothing but exec.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid, fd = pty.fork()
     if pid == 0:
-        os.execve(sys.executable, [sys.executable, "-c", textwrap.dedent(code)], clean())
+        os.execve(sys.executable, arguments, environment)
     text, typed, end = "", 0, time.monotonic() + LIMIT
     try:
         while time.monotonic() < end:
