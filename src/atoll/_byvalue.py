@@ -49,7 +49,7 @@ _HEAPTYPE = 1 << 9
 _IMMUTABLETYPE = 1 << 8
 
 # What has no place in another interpreter's copy of a module.
-_NEVER_GLOBALS = frozenset(["__name__", "__builtins__", "__loader__", "__spec__"])
+_NEVER_GLOBALS = frozenset(["__name__", "__builtins__", "__loader__", "__spec__", "__atoll_space__"])
 
 
 class Build:

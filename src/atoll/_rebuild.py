@@ -165,7 +165,7 @@ class Space:
 
 
 # A hidden namespace is kept alive by the functions that run in it, which have
-# it as their globals, and which has its Space as its __loader__; what is
+# it as their globals, and which has its Space as an item of its own; what is
 # lasting is kept here as well.  So are the originals, of which only those of
 # modules last: a namespace of some exec() is forgotten before there are many.
 _kept: dict[int, Space] = {}  # by number
@@ -219,7 +219,9 @@ def _hidden_space(number: int, home: int, name: str, lasting: bool, builtins: An
         module = ModuleType(FAKE_MAIN if name == "__main__" else name)
         space = Space(number, home, name, lasting, module)
         space.namespace["__builtins__"] = sys.modules["builtins"] if builtins is None else builtins
-        space.namespace["__loader__"] = space
+        space.namespace["__atoll_space__"] = space
+        # There is no source to load: linecache of 3.15 warns of half an answer.
+        del space.namespace["__loader__"], space.namespace["__spec__"]
         add_space(space)
     return space
 
