@@ -446,19 +446,7 @@ class TestThreads:
 class TestExactly:
     """Every interrupt() that says True ends exactly one call, and nothing else does."""
 
-    @pytest.mark.parametrize(
-        "exc",
-        [
-            pytest.param(atoll.Interrupted, id="plain"),
-            pytest.param(
-                functions.Custom(1, "race"),
-                id="custom",
-                # Once in some thousand first calls it is lost, where code of
-                # ours drops an exception while it rebuilds the callable.
-                marks=pytest.mark.xfail(strict=False, reason="known defect: may be lost in a first call"),
-            ),
-        ],
-    )
+    @pytest.mark.parametrize("exc", [atoll.Interrupted, functions.Custom(1, "race")], ids=["plain", "custom"])
     def test_race(self, make: Make, exc: Any) -> None:
         # The calls are made in an interpreter of their own, so that the two
         # threads do not share a GIL.

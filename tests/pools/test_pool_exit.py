@@ -137,7 +137,6 @@ except KeyboardInterrupt:
     assert (child.returncode, out, err) == (0, "stopped\n", "")
 
 
-@pytest.mark.xfail(strict=False, reason="known defect: the child of a fork under load has failed on 3.15")
 def test_fork() -> None:
     """The child cannot use the parent's pool, and makes its own; the parent's goes on."""
     got = run(

@@ -95,9 +95,6 @@ def test_bad_deadline(pool: InterpreterPoolExecutor, value: float) -> None:
         pool.options(timeout=value)
 
 
-@pytest.mark.xfail(
-    strict=False, reason="known defect: an interruption told again may end a task that catches it"
-)
 def test_stuck_worker_is_replaced() -> None:
     with InterpreterPoolExecutor(1) as pool:
         started, release = sync.Event(), sync.Event()
@@ -113,9 +110,6 @@ def test_stuck_worker_is_replaced() -> None:
         pool.shutdown()
 
 
-@pytest.mark.xfail(
-    strict=False, reason="known defect: an interruption told again may end a task that catches it"
-)
 def test_stuck_at_its_deadline() -> None:
     with InterpreterPoolExecutor(1) as pool:
         started, release = sync.Event(), sync.Event()
