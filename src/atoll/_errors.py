@@ -214,6 +214,23 @@ def stems_from(error: BaseException, told: BaseException) -> bool:
     return False
 
 
+def was_dropped(told: BaseException) -> bool:
+    """Did told leave the code where it was raised without having met a handler?
+
+    A finalizer's or a callback's exceptions are dropped by CPython: the
+    outermost frame that told went through has no handler at that place.
+    """
+    trace = told.__traceback__
+    if trace is None:
+        return True
+    from dis import Bytecode
+
+    at = trace.tb_lasti
+    return not any(
+        entry.start <= at < entry.end for entry in Bytecode(trace.tb_frame.f_code).exception_entries
+    )
+
+
 def rebuild(kind: type[ExecutionFailed], parts: Any, cause: BaseException | None) -> ExecutionFailed:
     """The exception for the caller, from snapshot()'s tuple (None: it did not cross)."""
     if parts is None:

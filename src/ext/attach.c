@@ -764,6 +764,7 @@ ext_attach_begin_call(ext_visit *visit)
 {
     /* No mark can be set: the visit is not the record's running call. */
     visit->interrupted = visit->deliver = visit->timed_out = false;
+    visit->running = visit->owed = false;
     visit->pause = visit->patience = 0;
     visit->patient = false;
     atoll_interp_next_call(visit->interp, visit, &visit->generation);

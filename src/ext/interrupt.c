@@ -10,6 +10,12 @@
  * interpreter's GIL from the look at the mark until then, the call cannot end
  * in between.
  *
+ * CPython drops what is raised in a finalizer or a callback, and code that
+ * looks for something drops what it finds instead.  So an exception that a
+ * call was told by while atoll built its arguments or took its result apart is
+ * raised again at the next step, and one that left the code of the call
+ * without having met a handler (atoll._errors.was_dropped) when it returns.
+ *
  * When the call ends, its visit is off the record before the thread leaves,
  * and whether it has been told is known: a pending call that comes late finds
  * nothing, the next call is never hit, and an interruption that was promised
@@ -213,13 +219,22 @@ set_error(PyObject *error)
     Py_DECREF(error);
 }
 
+/* The thread of the call has been given `error`. */
+static void
+remember(ext_visit *visit, PyObject *error)
+{
+    Py_XSETREF(visit->told, Py_NewRef(error));
+    visit->owed |= !visit->running;
+}
+
 /* Raises the exception of a mark in visit, and remembers it. */
 static void
 raise_mark(ext_visit *visit, atoll_frame *frame)
 {
     set_error(make_error(visit->state, frame));
-    Py_XSETREF(visit->told, PyErr_GetRaisedException());
-    PyErr_SetRaisedException(Py_NewRef(visit->told));
+    PyObject *error = PyErr_GetRaisedException();
+    remember(visit, error);
+    PyErr_SetRaisedException(error);
 }
 
 /* Takes the mark.  False: there is none. */
@@ -263,8 +278,9 @@ ext_interrupt_take_mark(ext_visit *visit)
     return -1;
 }
 
-void
-ext_interrupt_raise(ext_visit *visit)
+/* Raises what the call was interrupted with, once more. */
+static void
+raise_again(ext_visit *visit)
 {
     atoll_mutex_lock(&visit->interp->lock);
     atoll_frame *frame = visit->error;
@@ -276,19 +292,19 @@ ext_interrupt_raise(ext_visit *visit)
 }
 
 bool
-ext_interrupt_would_be_lost(void)
+ext_interrupt_imports(PyThreadState *tstate)
 {
-    PyFrameObject *frame = PyEval_GetFrame();
+    PyFrameObject *frame = PyThreadState_GetFrame(tstate);
     if (frame == NULL) {
         return false;
     }
     PyCodeObject *code = PyFrame_GetCode(frame);
-    bool lost = PyUnicode_CompareWithASCIIString(code->co_name, "cb") == 0
-                && PyUnicode_CompareWithASCIIString(
+    bool imports = PyUnicode_CompareWithASCIIString(
                        code->co_filename, "<frozen importlib._bootstrap>")
-                       == 0;
+                   == 0;
     Py_DECREF(code);
-    return lost;
+    Py_DECREF(frame);
+    return imports;
 }
 
 /* The pending call.  Attached: to interp, on any of its threads. */
@@ -298,14 +314,15 @@ deliver(void *arg)
     atoll_interp *interp = arg;
     ext_visit *mine = NULL;
     ext_visit *innermost = ext_attach_innermost();
-    unsigned long other = 0;
+    ext_visit *other = NULL;
     atoll_mutex_lock(&interp->lock);
     interp->told--;
     ext_visit *visit = interp->run;
+    unsigned long runner = interp->runner;
     ext_state *st = interp->ext;
     if (visit != NULL && visit->deliver && st != NULL) {
-        if (interp->runner != atoll_thread_ident()) {
-            other = interp->runner;
+        if (runner != atoll_thread_ident()) {
+            other = visit;
         }
         else if (visit == innermost) {
             mine = visit;
@@ -316,12 +333,13 @@ deliver(void *arg)
     atoll_interp_release(interp);
     if (mine != NULL) {
         /* A mark that is not taken is told again by the visit's timer. */
-        return ext_interrupt_would_be_lost() ? 0
-                                             : ext_interrupt_take_mark(mine);
+        return ext_interrupt_imports(PyThreadState_Get())
+                   ? 0
+                   : ext_interrupt_take_mark(mine);
     }
-    if (other != 0) {
+    if (other != NULL && !ext_interrupt_imports(other->inner)) {
         /* This thread has had the GIL all the time: the call still runs. */
-        (void)PyThreadState_SetAsyncExc(other,
+        (void)PyThreadState_SetAsyncExc(runner,
                                         (PyObject *)get_part(st)->carrier);
     }
     return 0;
@@ -354,7 +372,7 @@ Carrier_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
         Py_SETREF(error, PyObject_CallNoArgs(error));
     }
     if (marked && error != NULL) {
-        Py_XSETREF(visit->told, Py_NewRef(error));
+        remember(visit, error);
     }
     return error;
 }
@@ -394,21 +412,21 @@ ext_run_check(ext_state *st)
 
 /* --- the end of a call --------------------------------------------------------- */
 
-ext_verdict
-ext_interrupt_seal(ext_visit *visit)
+/* Takes the call off the record: no mark can be set from now on.  Returns
+ * whether there was one that nobody had taken. */
+static bool
+seal(ext_visit *visit)
 {
-    ext_verdict verdict = {false, false, false};
     if (!visit->run) {
-        return verdict;
+        return false;
     }
     atoll_interp *interp = visit->interp;
     atoll_mutex_lock(&interp->lock);
     if (interp->run == visit) {
         interp->run = NULL;
     }
-    verdict.interrupted = visit->interrupted;
-    verdict.timed_out = visit->timed_out;
-    verdict.untold = visit->deliver;
+    bool interrupted = visit->interrupted;
+    bool untold = visit->deliver;
     visit->deliver = false;
     if (visit->call != NULL) {
         visit->call->visit = NULL;
@@ -416,30 +434,67 @@ ext_interrupt_seal(ext_visit *visit)
         visit->call = NULL;
     }
     atoll_mutex_unlock(&interp->lock);
-    if (verdict.interrupted && visit->state != NULL) {
+    if (interrupted && visit->state != NULL) {
         drop_carrier(visit->state);
     }
-    return verdict;
+    return untold;
+}
+
+int
+ext_interrupt_begin_code(ext_visit *visit)
+{
+    if (ATOLL_UNLIKELY(visit->owed)) {
+        raise_again(visit);
+        return -1;
+    }
+    visit->running = true;
+    return 0;
+}
+
+void
+ext_interrupt_end_code(ext_visit *visit)
+{
+    visit->running = false;
+}
+
+/* Asks a function of atoll._errors about exceptions.  No exception is left;
+ * if it cannot be found out, the answer is yes.  two: may be NULL. */
+static bool
+ask(const char *name, PyObject *one, PyObject *two)
+{
+    PyObject *func = ext_state_python("atoll._errors", name);
+    PyObject *got = func == NULL
+                        ? NULL
+                        : PyObject_CallFunctionObjArgs(func, one, two, NULL);
+    Py_XDECREF(func);
+    PyErr_Clear();
+    Py_XDECREF(got);
+    return got != Py_False;
+}
+
+int
+ext_interrupt_conclude(ext_visit *visit)
+{
+    if (seal(visit) || visit->owed
+        || (ATOLL_UNLIKELY(visit->told != NULL)
+            && ask("was_dropped", visit->told, NULL))) {
+        raise_again(visit);
+        visit->owed = true;
+        return -1;
+    }
+    return 0;
 }
 
 ext_verdict
 ext_interrupt_judge(ext_visit *visit, PyObject *error)
 {
-    ext_verdict verdict = ext_interrupt_seal(visit);
+    bool untold = seal(visit);
     PyObject *told = visit->told;
-    if (!verdict.interrupted || verdict.untold || told == NULL
-        || error == told) {
-        return verdict;
+    ext_verdict verdict = {visit->interrupted, visit->timed_out};
+    if (verdict.interrupted && !untold && !visit->owed && told != NULL
+        && error != told) {
+        verdict.interrupted = ask("stems_from", error, told);
     }
-    PyObject *func = ext_state_python("atoll._errors", "stems_from");
-    PyObject *got
-        = func == NULL ? NULL
-                       : PyObject_CallFunctionObjArgs(func, error, told, NULL);
-    Py_XDECREF(func);
-    /* If that cannot be found out, it is. */
-    verdict.interrupted = got != Py_False;
-    PyErr_Clear();
-    Py_XDECREF(got);
     return verdict;
 }
 
@@ -447,7 +502,7 @@ ext_interrupt_judge(ext_visit *visit, PyObject *error)
 static void
 end_visit(ext_visit *visit)
 {
-    (void)ext_interrupt_seal(visit);
+    (void)seal(visit);
     if (visit->armed) {
         ext_helper_clear_timer(visit);
     }
@@ -623,7 +678,7 @@ ext_call_begin(ext_call *call, ext_visit *visit)
     }
     atoll_mutex_unlock(&interp->lock);
     if (asked) {
-        ext_interrupt_raise(visit);
+        raise_again(visit);
         return -1;
     }
     return 0;

@@ -59,22 +59,31 @@ ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds);
 int
 ext_interrupt_arm(ext_visit *visit, double timeout);
 
+/* Before what was called begins, and when it has ended by returning: in
+ * between an interruption is the business of its code, which may catch it.
+ * Before and after, arguments are built and a result is taken apart, by code
+ * that may drop an exception: what is raised then is not forgotten.
+ * Fails: begin: -1: it was told meanwhile; raised again.
+ * Attached: to visit->interp. */
+int
+ext_interrupt_begin_code(ext_visit *visit);
+void
+ext_interrupt_end_code(ext_visit *visit);
+
+/* The call has a result, and that has been encoded.  What is raised in this
+ * visit's interpreter from now on is not for its call: the call is over, only
+ * its outcome is left to be told.  Once interrupt() has said True the call
+ * fails, unless its code caught the exception.
+ * Fails: -1: throw the result away; the exception is set.
+ * Attached: to visit->interp.  May run Python. */
+int
+ext_interrupt_conclude(ext_visit *visit);
+
 /* How the call of a visit ended. */
 typedef struct ext_verdict {
     bool interrupted; /* somebody interrupted it */
     bool timed_out;   /* it was its deadline */
-    bool untold;      /* and it does not know */
 } ext_verdict;
-
-/* What is raised in this visit's interpreter from now on is not for its call:
- * the call is over, only its outcome is left to be told.  Once interrupt() has
- * said True the call fails: whoever finds `untold` with a result in hand
- * throws it away and calls ext_interrupt_raise.
- * Attached: to visit->interp. */
-ext_verdict
-ext_interrupt_seal(ext_visit *visit);
-void
-ext_interrupt_raise(ext_visit *visit);
 
 /* The same for a call that ends by raising `error`: `interrupted` only if that
  * is what an interruption led to, and nothing that the code, having caught it,

@@ -49,11 +49,14 @@ bool
 ext_interrupt_locked(atoll_interp *interp, uint64_t generation,
                      const ext_request *what);
 
-/* Is this thread just now in code whose exceptions Python drops, the callback
- * by which importlib forgets a module's lock?  What is raised there is lost:
- * the call would go on as if nothing had been said.  Attached: anywhere. */
+/* Is the thread of `tstate` just now in a function of importlib's own?  It takes
+ * and gives back the locks of imports there, and an exception between taking
+ * one and the `try` after it leaves the lock taken for ever: every later import
+ * of that interpreter, its end included, would hang.  Those functions are short;
+ * the modules that they run are other code.
+ * Attached: to tstate's interpreter. */
 bool
-ext_interrupt_would_be_lost(void);
+ext_interrupt_imports(PyThreadState *tstate);
 
 /* The timer of a visit is due: its deadline, or it is looked after once more.
  * Locks: the helper's. */

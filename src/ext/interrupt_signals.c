@@ -215,7 +215,7 @@ deliver_signal(void *Py_UNUSED(arg))
     if (!atomic_load(&signals.unseen)) {
         return 0;
     }
-    if (!ext_attach_is_main() || ext_interrupt_would_be_lost()) {
+    if (!ext_attach_is_main() || ext_interrupt_imports(PyThreadState_Get())) {
         /* Another thread of that interpreter: try again shortly. */
         atomic_store(&signals.again, true);
         ext_helper_ring();

@@ -77,6 +77,7 @@ take_result(ext_visit *visit, atoll_task *task, PyObject *result)
         take_failure(visit, task, POOL_FAILED);
         return;
     }
+    ext_interrupt_end_code(visit);
     if (result == Py_None) {
         task->outcome = POOL_NONE;
     }
@@ -90,10 +91,8 @@ take_result(ext_visit *visit, atoll_task *task, PyObject *result)
             return;
         }
     }
-    if (ATOLL_UNLIKELY(ext_interrupt_seal(visit).untold)) {
-        /* interrupt() has said that it stops this call. */
+    if (ATOLL_UNLIKELY(ext_interrupt_conclude(visit) < 0)) {
         atoll_frame_reset(&task->frame);
-        ext_interrupt_raise(visit);
         take_failure(visit, task, POOL_FAILED);
     }
     Py_DECREF(result);
@@ -102,16 +101,19 @@ take_result(ext_visit *visit, atoll_task *task, PyObject *result)
 /* --- calls -------------------------------------------------------------------- */
 
 static PyObject *
-call_decoded(ext_state *st, const atoll_frame *frame)
+call_decoded(ext_visit *visit, const atoll_frame *frame)
 {
     ext_args args;
-    if (ext_decode_args(st, frame, &args) < 0) {
+    if (ext_decode_args(visit->state, frame, &args) < 0) {
         return NULL;
     }
-    PyObject *result = PyObject_Vectorcall(
-        args.values[0], args.values + 1,
-        (size_t)(args.nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET,
-        args.kwnames);
+    PyObject *result = NULL;
+    if (ext_interrupt_begin_code(visit) == 0) {
+        result = PyObject_Vectorcall(args.values[0], args.values + 1,
+                                     (size_t)(args.nargs - 1)
+                                         | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                     args.kwnames);
+    }
     ext_args_fini(&args);
     return result;
 }
@@ -121,7 +123,7 @@ run_call(worker_run *run, atoll_task *task)
 {
     const atoll_frame *from
         = task->kind == POOL_INIT ? task->items : &task->frame;
-    PyObject *result = call_decoded(run->visit.state, from);
+    PyObject *result = call_decoded(&run->visit, from);
     atoll_frame_reset(&task->frame);
     if (task->kind == POOL_INIT && result != NULL) {
         Py_SETREF(result, Py_NewRef(Py_None));
@@ -176,6 +178,10 @@ take_results(worker_run *run, atoll_task *task, PyObject *results)
     task->frame.sender = visit->interp->id;
     task->outcome = POOL_VALUE;
     if (ext_encode(st, results, "result", 0, NULL, &task->frame) == 0) {
+        if (ext_interrupt_conclude(visit) < 0) {
+            /* After what it gave. */
+            take_failure(visit, task, POOL_FAILED);
+        }
         return;
     }
     Py_ssize_t good = 0;
@@ -266,9 +272,10 @@ run_chunk(worker_run *run, atoll_task *task)
         || (size_t)PyList_GET_SIZE(args.values[1]) < task->stop) {
         PyErr_SetString(PyExc_SystemError, "this is no chunk");
     }
-    else {
+    else if (ext_interrupt_begin_code(&run->visit) == 0) {
         results
             = call_items(run, task, args.values[0], args.values[1], &failed);
+        ext_interrupt_end_code(&run->visit);
     }
     if (failed) {
         take_failure(&run->visit, task, POOL_FAILED);

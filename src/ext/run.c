@@ -133,6 +133,7 @@ take_result(ext_visit *visit, PyObject *result, outcome *out)
         return;
     }
     out->kind = OUTCOME_NONE;
+    ext_interrupt_end_code(visit);
     if (result != Py_None) {
         out->kind = OUTCOME_VALUE;
         out->value.sender = visit->interp->id;
@@ -145,11 +146,8 @@ take_result(ext_visit *visit, PyObject *result, outcome *out)
             return;
         }
     }
-    ext_verdict verdict = ext_interrupt_seal(visit);
-    if (ATOLL_UNLIKELY(verdict.untold)) {
-        /* interrupt() has said that it stops this call. */
+    if (ATOLL_UNLIKELY(ext_interrupt_conclude(visit) < 0)) {
         ext_pins_fini(&out->pins);
-        ext_interrupt_raise(visit);
         take_failure(visit, out, OUTCOME_FAILED);
     }
     Py_DECREF(result);
@@ -333,10 +331,13 @@ call_inside(ext_visit *visit, const atoll_frame *frame, outcome *out)
         take_failure(visit, out, OUTCOME_FAILED);
         return;
     }
-    PyObject *result = PyObject_Vectorcall(
-        args.values[0], args.values + 1,
-        (size_t)(args.nargs - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET,
-        args.kwnames);
+    PyObject *result = NULL;
+    if (ext_interrupt_begin_code(visit) == 0) {
+        result = PyObject_Vectorcall(args.values[0], args.values + 1,
+                                     (size_t)(args.nargs - 1)
+                                         | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                     args.kwnames);
+    }
     take_result(visit, result, out);
     ext_args_fini(&args);
 }
@@ -501,7 +502,7 @@ exec_inside(ext_visit *visit, const atoll_frame *frame, bool dedent,
         code = PyMarshal_ReadObjectFromString(PyBytes_AS_STRING(what),
                                               PyBytes_GET_SIZE(what));
     }
-    if (code != NULL) {
+    if (code != NULL && ext_interrupt_begin_code(visit) == 0) {
         result = PyEval_EvalCode(code, main_dict, main_dict);
     }
     Py_XDECREF(code);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -228,6 +230,64 @@ class Custom(Exception):
         super().__init__(number, text)
         self.number = number
         self.text = text
+
+
+def drop_in_finalizer(counter: AtomicInt) -> None:
+    """Runs a loop whose exceptions are dropped: CPython does not pass on those of __del__."""
+
+    class Dropping:
+        def __del__(self) -> None:
+            spin(counter)
+
+    Dropping()
+
+
+def finalize_and_return(counter: AtomicInt) -> str:
+    drop_in_finalizer(counter)
+    return "went on"
+
+
+class DroppedWhileBuilt:
+    """While it is built, and its builder passes on nothing."""
+
+    def __init__(self, counter: AtomicInt) -> None:
+        self.counter = counter
+
+    def __reduce__(self) -> Any:
+        return build_and_drop, (self.counter,)
+
+
+def build_and_drop(counter: AtomicInt) -> str:
+    try:
+        spin(counter)
+    except BaseException:
+        pass
+    return "built"
+
+
+def add_to(counter: AtomicInt, _: Any) -> None:
+    counter.add(1)
+
+
+class DroppedWhileSent:
+    """While it is taken apart."""
+
+    def __init__(self, counter: AtomicInt) -> None:
+        self.counter = counter
+
+    def __reduce__(self) -> Any:
+        return str, (build_and_drop(self.counter),)
+
+
+def result_that_drops(counter: AtomicInt) -> DroppedWhileSent:
+    return DroppedWhileSent(counter)
+
+
+def import_again(counter: AtomicInt) -> None:
+    while True:
+        counter.add(1)
+        sys.modules.pop("colorsys", None)
+        importlib.import_module("colorsys")
 
 
 def counter_add(counter: AtomicInt) -> None:

@@ -443,6 +443,53 @@ class TestThreads:
         assert [entry.exc_type for entry in reported] == [atoll.ExecutionInterrupted]
 
 
+class TestDropped:
+    """What is told where exceptions are dropped ends the call all the same."""
+
+    def test_in_a_finalizer(self, interp: atoll.Interpreter, counter: AtomicInt) -> None:
+        thread = in_thread(interp, functions.finalize_and_return, counter)
+        moving(counter)
+        assert interp.interrupt()
+        assert type(outcome(thread)) is atoll.ExecutionInterrupted
+
+    def test_while_arguments_are_built(self, interp: atoll.Interpreter, counter: AtomicInt) -> None:
+        called = AtomicInt(0)
+        thread = in_thread(interp, functions.add_to, called, functions.DroppedWhileBuilt(counter))
+        moving(counter)
+        assert interp.interrupt()
+        assert type(outcome(thread)) is atoll.ExecutionInterrupted
+        assert called.load() == 0
+
+    def test_while_the_result_is_sent(self, interp: atoll.Interpreter, counter: AtomicInt) -> None:
+        thread = in_thread(interp, functions.result_that_drops, counter)
+        moving(counter)
+        assert interp.interrupt()
+        assert type(outcome(thread)) is atoll.ExecutionInterrupted
+
+    def test_importing(self, interp: atoll.Interpreter, counter: AtomicInt) -> None:
+        """No lock of importlib's stays taken: the next thread can import."""
+        for _ in range(200):
+            thread = in_thread(interp, functions.import_again, counter)
+            moving(counter, counter.load())
+            assert interp.interrupt()
+            assert type(outcome(thread)) is atoll.ExecutionInterrupted
+
+    def test_in_a_pool(self, counter: AtomicInt) -> None:
+        with atoll.InterpreterPoolExecutor(1) as pool:
+            for func, args in [
+                (functions.finalize_and_return, ()),
+                (functions.add_to, (functions.DroppedWhileBuilt(counter),)),
+                (functions.result_that_drops, ()),
+            ]:
+                before = counter.load()
+                future = pool.submit(func, counter, *args)
+                moving(counter, before)
+                assert future.interrupt()
+                assert type(future.exception(LIMIT)) is atoll.ExecutionInterrupted
+            assert pool.submit(functions.noop).result(LIMIT) is None
+            assert pool.stats()["restarts"] == 0
+
+
 class TestExactly:
     """Every interrupt() that says True ends exactly one call, and nothing else does."""
 
