@@ -576,6 +576,20 @@ Queue_get_maxsize(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+Queue_get_is_shutdown(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(
+        atoll_queue_is_shutdown(((queue_object *)op)->queue));
+}
+
+static PyObject *
+Queue_get_unfinished(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(
+        atoll_queue_unfinished(((queue_object *)op)->queue));
+}
+
+static PyObject *
 Queue_get_unbounditems(PyObject *op, void *Py_UNUSED(closure))
 {
     queue_object *self = (queue_object *)op;
@@ -692,6 +706,10 @@ static PyGetSetDef Queue_getset[] = {
      PyDoc_STR("How many items fit in; 0 and below: any number."), NULL},
     {"unbounditems", Queue_get_unbounditems, NULL,
      PyDoc_STR("The policy that create_queue() was given, or None."), NULL},
+    {"is_shutdown", Queue_get_is_shutdown, NULL,
+     PyDoc_STR("Whether shutdown() was called."), NULL},
+    {"unfinished_tasks", Queue_get_unfinished, NULL,
+     PyDoc_STR("How many items were put and are not done: see join()."), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -10,9 +10,9 @@ import pytest
 from helpers import LIMIT
 
 WAITERS = """
-import os, sys, threading, time
+import asyncio, os, sys, threading, time
 import atoll
-from atoll import _core
+from atoll import _core, sync
 
 queue, full = atoll.create_queue(), atoll.create_queue(1)
 full.put(1)
@@ -33,7 +33,29 @@ start(full.put_many, [2, 3], 1000)
 start(full.join)
 start(atoll.wait, [queue, atoll.create_queue()])
 start(interp.exec, "queue.get()")
-while (_core._queue_waiting(queue)[0], _core._queue_waiting(queue)[2], *_core._queue_waiting(full)) != (3, 1, 0, 2, 0, 1):
+
+async def async_get():
+    await queue.aget()
+
+def wait_on(condition):
+    with condition:
+        condition.wait()
+
+held, rheld, event = sync.Lock(), sync.RLock(), sync.Event()
+held.acquire()
+rheld.acquire()
+start(asyncio.run, async_get())
+start(held.acquire)
+start(held.acquire, True, 1000.0)
+start(rheld.acquire)
+start(sync.Semaphore(0).acquire)
+start(event.wait)
+start(event.wait, 1000.0)
+start(wait_on, sync.Condition())
+start(sync.Barrier(2).wait)
+while (_core._queue_waiting(queue)[0], _core._queue_waiting(queue)[2], *_core._queue_waiting(full)) != (4, 1, 0, 2, 0, 1):
+    pass
+while len(ids) < 16:
     pass
 def asleep(number):
     with open(f"/proc/self/task/{number}/stat") as file:
@@ -61,7 +83,7 @@ def test_no_wake_ups(tmp_path) -> None:
     assert out.returncode == 0, out.stderr
     begin, end = out.stdout.splitlines()
     ids = set(begin.split()[1:])
-    assert end == "end" and len(ids) == 7
+    assert end == "end" and len(ids) == 16
     lines = log.read_text().splitlines()
     first = next(i for i, line in enumerate(lines) if 'write(1, "begin' in line)
     last = next(i for i, line in enumerate(lines) if 'write(1, "end' in line)
