@@ -6,8 +6,6 @@ that an ``except`` clause written for either module works.
 
 from __future__ import annotations
 
-import sys
-
 from . import _core
 
 try:
@@ -35,6 +33,8 @@ except ImportError:  # 3.12
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from ._queue_errors import QueueEmpty, QueueFull, QueueShutDown
 
 __all__ = [
     "ExecutionFailed",
@@ -265,29 +265,9 @@ class ItemInterpreterDestroyed(QueueError):
     __module__ = "atoll"
 
 
-def _queue_classes() -> tuple[type, type, type]:
-    # queue is imported here: most interpreters never see a queue.
-    import queue
-
-    class QueueEmpty(QueueError, queue.Empty):
-        """There is no item in the queue (in time)."""
-
-    class QueueFull(QueueError, queue.Full):
-        """There is no room in the queue (in time)."""
-
-    shut_down: tuple[type, ...] = (QueueError,)
-    if sys.version_info >= (3, 13):
-        shut_down = (QueueError, queue.ShutDown)
-    shutdown = type("QueueShutDown", shut_down, {"__doc__": "The queue was shut down."})
-    for cls in (QueueEmpty, QueueFull, shutdown):
-        cls.__module__ = "atoll"
-        cls.__qualname__ = cls.__name__
-    return QueueEmpty, QueueFull, shutdown
-
-
 def __getattr__(name: str) -> Any:
     if name in ("QueueEmpty", "QueueFull", "QueueShutDown"):
-        for cls in _queue_classes():
-            globals()[cls.__name__] = cls
-        return globals()[name]
+        from . import _queue_errors
+
+        return getattr(_queue_errors, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -61,7 +61,13 @@ ext_error_type(ext_state *st, ext_error_id id)
         for (int tries = 0; part->types[id] == NULL && tries < MAX_TRIES;
              tries++) {
             PyErr_Clear();
-            part->types[id] = make_type(id);
+            PyObject *made = make_type(id);
+            if (part->types[id] == NULL) {
+                part->types[id] = made;
+            }
+            else {
+                Py_XDECREF(made); /* another thread was as quick */
+            }
         }
         if (part->types[id] == NULL) {
             /* Out of memory, or the interpreter is ending: say something. */

@@ -27,4 +27,3 @@ class TestSimpleQueue(Names, test_queue.BaseSimpleQueueTest, test_queue.unittest
 
     def setUp(self) -> None:
         self.q = atoll.create_queue()
-

@@ -184,3 +184,38 @@ def test_many_come_and_go(interp: atoll.Interpreter) -> None:
     del made
     interp.call(gc.collect)
     assert _core._live_queues() == before
+
+
+def test_threads_that_are_the_first_to_fail() -> None:
+    """Whoever needs an exception's class first: there is one of each."""
+    code = """
+import sys, threading
+import atoll
+
+sys.setswitchinterval(1e-6)
+queue = atoll.create_queue()
+barrier = threading.Barrier(8)
+kinds = []
+
+def fail(name):
+    barrier.wait()
+    try:
+        queue.get_nowait()
+    except Exception as error:
+        kinds.append(type(error))
+    kinds.append(atoll.QueueEmpty)
+    try:
+        atoll.create_queue().get(timeout=0)
+    except atoll.QueueEmpty:
+        kinds.append(atoll.QueueEmpty)
+
+threads = [threading.Thread(target=fail, args=(name,)) for name in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(kinds) == 24 and len(set(kinds)) == 1, kinds
+"""
+    for _ in range(10):
+        with atoll.create() as interp:
+            interp.exec(code)
