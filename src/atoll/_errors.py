@@ -226,9 +226,8 @@ def was_dropped(told: BaseException) -> bool:
     from dis import Bytecode
 
     at = trace.tb_lasti
-    return not any(
-        entry.start <= at < entry.end for entry in Bytecode(trace.tb_frame.f_code).exception_entries
-    )
+    handlers = Bytecode(trace.tb_frame.f_code).exception_entries  # type: ignore[attr-defined]
+    return not any(entry.start <= at < entry.end for entry in handlers)
 
 
 def rebuild(kind: type[ExecutionFailed], parts: Any, cause: BaseException | None) -> ExecutionFailed:
