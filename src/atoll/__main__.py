@@ -30,6 +30,9 @@ def _parser() -> argparse.ArgumentParser:
         "bench", help="measure this machine: atoll, the standard library's interpreters, threads, processes"
     )
     bench.add_argument("--quick", action="store_true", help="fewer rounds")
+    bench.add_argument(
+        "--only", metavar="WORD", default="", help='only the rows with this in their id: "pool."'
+    )
     bench.add_argument("--json", metavar="FILE", help="write the numbers to FILE (-: standard output), too")
     commands.add_parser("info", help="versions, configuration and limits, for a bug report")
     return parser
