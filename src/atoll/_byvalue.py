@@ -457,6 +457,10 @@ def _reduce_function(function: FunctionType) -> Any:
     if type(place) is not str:
         present, absent = _globals_of(function.__globals__, info.names)
         _put_globals(state, _space(place), present, absent)
+    elif rewritten := [name for name in info.names if name.startswith("@")]:
+        # What rewrote this module's code as it was imported (pytest does, for
+        # assert) left names in its globals which an import there does not make.
+        state["rewritten"] = _globals_of(function.__globals__, tuple(rewritten))[0]
     if cells:
         _put_closure(state, build, code, cells, contents)
     modules = _submodules([*present.values(), *contents], info.attributes)

@@ -381,6 +381,8 @@ def set_function(function: Any, state: dict[str, Any]) -> None:
     decoding = _current()
     if "globals" in state:
         _bind(decoding, state)
+    for name, value in state.get("rewritten", {}).items():
+        function.__globals__.setdefault(name, value)
     if id(function) in decoding.old:
         return
     closure = state.get("closure")

@@ -203,3 +203,32 @@ def test_interactive(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr, done.stderr
     assert done.stdout == "ok\n"
     assert mark.read_text() == "run\n"
+
+
+REWRITTEN = """
+def test_it():
+    import atoll
+
+    def check(n):
+        assert n % 2 == 0, "odd"
+
+    with atoll.create() as interp:
+        interp.call(check, 2)
+        try:
+            interp.call(check, 3)
+        except atoll.ExecutionFailed as error:
+            assert error.excinfo.type.__name__ == "AssertionError"
+            assert "assert (3 % 2) == 0" in error.excinfo.msg
+        else:
+            raise SystemExit("it did not fail")
+"""
+
+
+def test_asserts_that_pytest_has_rewritten(tmp_path: Path) -> None:
+    """A function made in a test refers to a name that only pytest's import has put there."""
+    script = tmp_path / "test_rewritten.py"
+    script.write_text(REWRITTEN)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(script)]
+    out = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=tmp_path)
+    assert out.returncode == 0, out.stdout + out.stderr
+    assert "1 passed" in out.stdout
