@@ -55,9 +55,9 @@ class Bench:
         self.rows: list[dict[str, Any]] = []
         self.rivals = _find_rivals()
 
-    def wants(self, id: str) -> bool:
-        """Whether the row is asked for; ask before an expensive set-up."""
-        return self.only in id
+    def wants(self, *ids: str) -> bool:
+        """Whether one of the rows, or of those whose ids begin so, is asked for; ask before an expensive set-up."""
+        return any(self.only in id or self.only.startswith(id) for id in ids)
 
     def compare(
         self,
@@ -72,7 +72,7 @@ class Bench:
         rounds: int | None = None,
     ) -> None:
         """A row of seconds; atoll first.  Each call of a competitor is `per` operations."""
-        if not self.wants(id):
+        if self.only not in id:
             return
         samples: dict[str, list[float]] = {name: [] for name in competitors}
         loops = {name: _loops_for(function, self.least) for name, function in competitors.items()}

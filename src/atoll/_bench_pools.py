@@ -56,7 +56,7 @@ def _close(pools: dict[str, Executor]) -> None:
 def run(bench: Bench) -> None:
     """Measure the rows."""
     jobs = InterpreterPoolExecutor()._max_workers
-    if any(map(bench.wants, ("pool.submit", "pool.map.noop", "pool.map.dicts", "pool.size"))):
+    if bench.wants("pool.submit", "pool.map", "pool.size"):
         pools = _pools(jobs)
         try:
             _tasks(bench, pools)

@@ -41,7 +41,7 @@ def test_json_alone_on_standard_output() -> None:
     out = bench("--only", "call.ints.10", "--json", "-")
     assert out.returncode == 0, out.stderr
     rows = json.loads(out.stdout)["rows"]
-    assert [(row["series"], row["x"]) for row in rows][0] == ("call.ints", 10)
+    assert (rows[0]["series"], rows[0]["x"]) == ("call.ints", 10)
     assert "call(len, list of 10 ints)" in out.stderr
 
 
