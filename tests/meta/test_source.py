@@ -219,3 +219,11 @@ def test_exported_symbols() -> None:
     linker = {"_init", "_fini", "_edata", "_end", "__bss_start"}
     sanitizer = {name for name in names if name.startswith(("__asan", "__ubsan", "__tsan", "__odr_asan"))}
     assert names - linker - sanitizer == {"PyInit__core"}
+
+
+def test_names_of_test_files() -> None:
+    """pytest imports test files, conftest.py aside, by their name alone: each has one of its own."""
+    names = [path.stem for path in sorted((ROOT / "tests").rglob("*.py")) if "scripts" not in path.parts]
+    tests = [name for name in names if name.startswith("test_")]
+    assert tests
+    assert sorted(set(tests)) == sorted(tests)
