@@ -70,6 +70,17 @@ def demo(port: int) -> None:
     client.close()
 
 
+def stop(server: Any, sockets: dict[int, Any]) -> None:
+    """End server.run(), which another thread is in."""
+    from waitress import wasyncore
+
+    # First the threads that answer requests: each one's last act is to wake
+    # the server's loop, for which the loop must still have its pipe.
+    server.task_dispatcher.shutdown()
+    # The loop closes its own sockets; it ends when none is left.
+    server.trigger.pull_trigger(lambda: wasyncore.close_all(sockets))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--port", type=int, default=8080)
@@ -83,30 +94,21 @@ def main() -> None:
         raise SystemExit("this example needs waitress: pip install waitress") from None
 
     with InterpreterPoolExecutor(args.jobs) as pool:
-        server = create_server(
-            make_app(pool, args.deadline), host="127.0.0.1", port=0 if args.demo else args.port
-        )
+        sockets: dict[int, Any] = {}  # all that the server's loop waits for
+        app = make_app(pool, args.deadline)
+        server = create_server(app, sockets, host="127.0.0.1", port=0 if args.demo else args.port)
         port = server.effective_port
         print(f"http://127.0.0.1:{port}/factor/600851475143")
         if not args.demo:
             server.run()
             return
-        closing = threading.Event()
-
-        def serve() -> None:
-            try:
-                server.run()
-            except OSError:
-                if not closing.is_set():  # else the socket was closed under it
-                    raise
-
-        thread = threading.Thread(target=serve, daemon=True)
+        thread = threading.Thread(target=server.run)
         thread.start()
         try:
             demo(port)
         finally:
-            closing.set()
-            server.close()
+            stop(server, sockets)
+            thread.join()
 
 
 main()

@@ -65,3 +65,11 @@ def failure(kind: str, parts: Any, error: BaseException | None, broken: str | No
     if parts is not None and kind == "failed":
         _attach(error, parts)
     return error
+
+
+def log_broken(parts: Any) -> None:
+    """Log that the initializer failed; parts: what _errors.snapshot() said there, or None."""
+    from concurrent.futures._base import LOGGER
+
+    error = _errors.rebuild(_errors.ExecutionFailed, parts, None)
+    LOGGER.critical("Exception in initializer:", exc_info=error)

@@ -38,9 +38,6 @@ exit_grace: float | None = 10.0
 #: What threads that a task left behind may take to end when their interpreter is closed, in seconds.
 _CLOSE_GRACE = 2.0
 
-# Why a worker left (pool_impl.h).
-_LEFT_FULL, _LEFT_BROKEN = 2, 4
-
 # An automatic chunk is to take this long, and hold so many bytes.
 _CHUNK_SECONDS = 0.001
 _CHUNK_BYTES = 256 << 10
@@ -66,13 +63,25 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
 
     def _fetch(self, timeout: float | None) -> float | None:
         """Wait for the outcome here, past the collector; what is left of the timeout."""
-        if self._done_callbacks:  # type: ignore[attr-defined]
-            return timeout  # they are the collector's to run
+        if self._done_callbacks or self._waiters:  # type: ignore[attr-defined]
+            return timeout  # they are the collector's to run, and to wake
         start = 0.0 if timeout is None else time.monotonic()
-        got = self._task.wait(timeout)
-        if got is not None:
-            _settle(self, *got)
-            return None
+        task = self._task
+        try:
+            got = task.wait(timeout)
+            if got is not None:
+                _settle(self, *got)
+                return None
+            if task.cancelled():
+                _cancel(self)
+        except BaseException:
+            # Ctrl-C may come between any two steps; the outcome is not lost.
+            if self._state == _PENDING:
+                task.give_back(self)
+            else:
+                with self._condition:  # type: ignore[attr-defined]
+                    self._condition.notify_all()  # type: ignore[attr-defined]
+            raise
         return None if timeout is None else max(0.0, timeout - (time.monotonic() - start))
 
     def running(self) -> bool:
@@ -84,10 +93,13 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
     def cancel(self) -> bool:
         """Drop the task if it still waits; True if it is (or was) cancelled."""
         if self._state == _PENDING and self._task is not None:
-            if not self._task.cancel():
-                return self.cancelled()
-            _cancel(self)
-            return True
+            try:
+                self._task.cancel()
+            finally:
+                # Ctrl-C does not come between the two.
+                if self._task.cancelled():
+                    _cancel(self)
+            return self.cancelled()
         return super().cancel()
 
     def interrupt(self) -> bool:
@@ -97,6 +109,11 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
         within a second is given up, and its worker is replaced.
         """
         return self._task is not None and self._task.interrupt()
+
+    def __repr__(self) -> str:
+        if self.running():
+            return f"<{type(self).__name__} at {id(self):#x} state=running>"
+        return super().__repr__()
 
 
 def _settle(future: Future, ok: bool, value: Any) -> None:
@@ -138,13 +155,13 @@ class _State:
             self.workers.add(thread)
         try:
             thread.start()
-        except BaseException as error:
+        except BaseException:
             with self.lock:
                 self.workers.discard(thread)
             self.core.start_failed()
             if not self.core.stats()["workers"]:
-                self.core.break_(f"no worker could be started: {error}")
-            raise
+                raise
+            # Those that are there do the work.
 
     def start_collector(self) -> None:
         with self.lock:
@@ -214,15 +231,12 @@ def _work(state: _State) -> None:
                 interp = create(config=state.config, name=threading.current_thread().name)
             except BaseException as error:
                 core.start_failed()
-                if not core.stats()["workers"]:
-                    core.break_(f"no interpreter could be made: {type(error).__name__}: {error}")
+                core.break_if_stranded(f"{type(error).__name__}: {error}")
                 return
             try:
-                reason = core.work(interp.id)
+                core.work(interp.id)
             finally:
                 _close(interp)
-            if reason == _LEFT_BROKEN:
-                _log_broken(core.broken)
             if not core.wants_worker():
                 return
     finally:
@@ -237,25 +251,36 @@ def _close(interp: _core.Interpreter) -> None:
         pass  # a thread in it will not end: it is closed at exit
 
 
-def _log_broken(text: str | None) -> None:
-    from concurrent.futures._base import LOGGER
-
-    LOGGER.critical("Exception in initializer: %s", text)
-
-
 def _collect(state: _State) -> None:
     """The collector's thread."""
     core = state.core
-    while (batch := core.take()) is not None:
+    while True:
+        try:
+            batch = core.take()
+        except MemoryError:
+            continue  # nothing is lost: the next try may find some
+        if batch is None:
+            del core.start  # which refers to the state
+            return
         for future, ok, value in batch:
-            _settle(future, ok, value)
+            try:
+                _settle(future, ok, value)
+            except BaseException:  # of a callback; Exception never comes here
+                _log_callback(future)
             del future, value
         del batch
         while core.wants_worker():
             try:
                 state.start_worker()
-            except RuntimeError:
+            except Exception as error:
+                core.break_if_stranded(str(error))
                 break
+
+
+def _log_callback(future: Future) -> None:
+    from concurrent.futures._base import LOGGER
+
+    LOGGER.critical("exception calling callback for %r", future, exc_info=True)
 
 
 def _at_exit() -> None:
@@ -483,9 +508,18 @@ class InterpreterPoolExecutor(ThreadPoolExecutor):
             self._state.join(2 * STUCK_AFTER)
             raise
 
+    def __repr__(self) -> str:
+        stats = self._core.stats()
+        state = "broken" if self._broken else f"{stats['workers']} of {self._max_workers} workers"
+        return (
+            f"<{type(self).__name__} {self._thread_name_prefix!r}, {state}, "
+            f"{stats['running']} running, {stats['queued']} queued>"
+        )
+
     @property
     def _threads(self) -> set[threading.Thread]:  # type: ignore[override]
-        return self._state.workers
+        with self._state.lock:
+            return set(self._state.workers)
 
     @property
     def _broken(self) -> str | bool:  # type: ignore[override]
@@ -524,6 +558,21 @@ class Options:
         """Like InterpreterPoolExecutor.submit; the future gets ExecutionTimeout
         if the call runs longer than the timeout."""
         return self._pool._submit_timed(self._timeout, fn, args, kwargs)
+
+
+class _Unsent:
+    """Stands for the task of an item that could not be sent."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def wait_chunk(self, timeout: float | None) -> tuple[list[Any], Exception, list[Any], int, float]:
+        return [], self.error, [], 0, 0.0
+
+    def cancel(self) -> None:
+        pass
 
 
 class _Feed:
@@ -575,7 +624,9 @@ class _Feed:
         for _ in range(2 * self.workers):
             if not self.send(1):
                 return
-        first = self.tasks[0]
+        if not self.unmeasured:
+            return
+        first = self.unmeasured[0]
         warm = self.core.stats()["workers"] and first.running()
         if first.ready(0.002 if warm else 0.1):
             self.measure()
@@ -588,15 +639,27 @@ class _Feed:
         if not chunk:
             self.input = None
             return False
-        task = self.core.submit_chunk(self.fn, chunk, self.star)
-        self.tasks.append(task)
         self.waiting += len(chunk)
         self.hint -= len(chunk)
+        try:
+            task = self.core.submit_chunk(self.fn, chunk, self.star)
+        except NotShareableError:
+            self.send_apart(chunk)
+            return True
+        self.tasks.append(task)
         if self.auto:
             self.unmeasured.append(task)
             if task.bytes > _CHUNK_BYTES:
                 self.most = max(1, len(chunk) * _CHUNK_BYTES // task.bytes)
         return True
+
+    def send_apart(self, chunk: list[Any]) -> None:
+        """Submit one by one what cannot be sent together: only what is at fault fails."""
+        for item in chunk:
+            try:
+                self.tasks.append(self.core.submit_chunk(self.fn, [item], self.star))
+            except NotShareableError as error:
+                self.tasks.append(_Unsent(error))
 
     most = _CHUNK_MOST
 

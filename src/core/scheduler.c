@@ -208,6 +208,22 @@ sched_poke_collector(atoll_scheduler *sched, sched_aftermath *after)
     }
 }
 
+bool
+sched_is_idle(const atoll_scheduler *sched)
+{
+    return sched->dead
+           || (sched->present == 0 && sched->counted == 0
+               && sched->queue.count == 0);
+}
+
+void
+sched_check_idle(atoll_scheduler *sched, sched_aftermath *after)
+{
+    if (sched_is_idle(sched)) {
+        atoll_line_grant_all(&sched->joiners, ATOLL_OK, &after->wakes);
+    }
+}
+
 void
 sched_settle(atoll_scheduler *sched, atoll_task *task, atoll_verdict verdict,
              sched_aftermath *after)
@@ -404,8 +420,17 @@ atoll_scheduler_start_failed(atoll_scheduler *sched)
     sched->counted--;
     sched->starting--;
     sched_poke_collector(sched, &after);
-    atoll_line_grant_all(&sched->joiners, ATOLL_OK, &after.wakes);
+    sched_check_idle(sched, &after);
     sched_unlock(sched, &after);
+}
+
+bool
+atoll_scheduler_is_stranded(atoll_scheduler *sched)
+{
+    atoll_mutex_lock(&sched->lock);
+    bool stranded = sched->queue.count > 0 && sched->counted == 0;
+    atoll_mutex_unlock(&sched->lock);
+    return stranded;
 }
 
 bool
@@ -432,6 +457,7 @@ drop_waiting(atoll_scheduler *sched, atoll_task *task, sched_aftermath *after)
     atoll_line_grant_all(&task->line, ATOLL_E_BUSY, &after->wakes);
     sched_discard(after, task);
     sched_admit(sched, after);
+    sched_check_idle(sched, after);
     return true;
 }
 
@@ -516,12 +542,27 @@ atoll_scheduler_await(atoll_scheduler *sched, atoll_task *task,
     return atoll_waiter_sleep(&node, &task->line, &sched->lock, wait);
 }
 
+bool
+atoll_scheduler_is_cancelled(atoll_scheduler *sched, atoll_task *task)
+{
+    atoll_mutex_lock(&sched->lock);
+    bool cancelled = task->verdict == ATOLL_VERDICT_CANCELLED;
+    atoll_mutex_unlock(&sched->lock);
+    return cancelled;
+}
+
 void
 atoll_scheduler_give_back(atoll_scheduler *sched, atoll_task *task)
 {
+    sched_aftermath after = {0};
     atoll_mutex_lock(&sched->lock);
     task->state = ATOLL_TASK_DONE;
-    atoll_mutex_unlock(&sched->lock);
+    if (!task->quiet) {
+        atoll_task_acquire(task);
+        list_append(&sched->completions, task);
+        sched_poke_collector(sched, &after);
+    }
+    sched_unlock(sched, &after);
 }
 
 bool

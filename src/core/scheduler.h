@@ -142,6 +142,9 @@ atoll_scheduler_submit(atoll_scheduler *sched, atoll_task *task,
 /* A worker that was asked for could not be started. */
 void
 atoll_scheduler_start_failed(atoll_scheduler *sched);
+/* Is something queued, and no worker there or to come? */
+bool
+atoll_scheduler_is_stranded(atoll_scheduler *sched);
 /* Should another worker be started?  Then the caller must. */
 bool
 atoll_scheduler_wants_worker(atoll_scheduler *sched);
@@ -168,7 +171,11 @@ atoll_status
 atoll_scheduler_await(atoll_scheduler *sched, atoll_task *task,
                       atoll_wait *wait);
 
-/* Gives the outcome of a quiet task back, as if it had not been taken. */
+bool
+atoll_scheduler_is_cancelled(atoll_scheduler *sched, atoll_task *task);
+
+/* Gives an outcome that await gave the caller back, as if it had not been
+ * taken. */
 void
 atoll_scheduler_give_back(atoll_scheduler *sched, atoll_task *task);
 

@@ -84,6 +84,13 @@ sched_discard(sched_aftermath *after, atoll_task *task);
 /* Locks: off. */
 void
 sched_unlock(atoll_scheduler *sched, sched_aftermath *after);
+/* Wakes those who join, if no work and no worker is left.  Whatever takes the
+ * last of either away calls it.  Locks: sched. */
+void
+sched_check_idle(atoll_scheduler *sched, sched_aftermath *after);
+/* The same condition.  Locks: sched. */
+bool
+sched_is_idle(const atoll_scheduler *sched);
 /* Locks: sched. */
 void
 sched_poke_collector(atoll_scheduler *sched, sched_aftermath *after);

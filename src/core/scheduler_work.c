@@ -208,9 +208,7 @@ atoll_worker_leave(atoll_scheduler *sched, atoll_worker *worker, bool restart)
         sched->present--;
     }
     worker->abandoned = true;
-    if (sched->present == 0) {
-        atoll_line_grant_all(&sched->joiners, ATOLL_OK, &after.wakes);
-    }
+    sched_check_idle(sched, &after);
     sched_poke_collector(sched, &after);
     atoll_interp *interp = worker->interp;
     worker->interp = NULL;
@@ -234,9 +232,7 @@ give_up(atoll_scheduler *sched, atoll_worker *worker, sched_aftermath *after)
     unlink_worker(sched, worker);
     sched->present--;
     sched->restarts++;
-    if (sched->present == 0) {
-        atoll_line_grant_all(&sched->joiners, ATOLL_OK, &after->wakes);
-    }
+    sched_check_idle(sched, after);
     atoll_task_acquire(task); /* one stays with the worker */
     sched_take_from_worker(sched, worker);
     sched_settle(sched, task, ATOLL_VERDICT_GIVEN_UP, after);
@@ -270,9 +266,7 @@ look_at_clock(atoll_scheduler *sched, sched_aftermath *after)
 static bool
 is_over(const atoll_scheduler *sched)
 {
-    return sched->dead
-           || (sched->shutdown && sched->counted == 0 && sched->present == 0
-               && sched->queue.count == 0);
+    return sched->dead || (sched->shutdown && sched_is_idle(sched));
 }
 
 atoll_status
@@ -376,6 +370,7 @@ atoll_scheduler_cancel_all(atoll_scheduler *sched, atoll_task **out_tasks)
         end = &task->next;
     }
     sched_admit(sched, &after);
+    sched_check_idle(sched, &after);
     sched_poke_collector(sched, &after);
     sched_unlock(sched, &after);
 }
@@ -392,6 +387,7 @@ atoll_scheduler_break(atoll_scheduler *sched)
         sched_settle(sched, task, ATOLL_VERDICT_BROKEN, &after);
     }
     send_idlers_away(sched, ATOLL_E_BROKEN, &after);
+    sched_check_idle(sched, &after);
     sched_unlock(sched, &after);
 }
 
@@ -418,9 +414,7 @@ atoll_scheduler_join(atoll_scheduler *sched, atoll_wait *wait)
 {
     atoll_status status = ATOLL_OK;
     atoll_mutex_lock(&sched->lock);
-    while (!sched->dead && status == ATOLL_OK
-           && (sched->present > 0 || sched->counted > 0
-               || (sched->queue.count > 0 && !sched->broken))) {
+    while (status == ATOLL_OK && !sched_is_idle(sched)) {
         atoll_waiter node;
         atoll_waiter_init(&node, wait);
         atoll_line_join(&sched->joiners, &node, wait);

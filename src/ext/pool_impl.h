@@ -65,6 +65,8 @@ typedef struct PoolObject {
     PyObject *futures;      /* dict: id -> future */
     PyObject *start;        /* called when a worker must be started, or NULL */
     PyObject *broken;       /* text: why, or NULL */
+    atoll_task *taken;      /* from the completions, linked by next: what take
+                             * has still to hand out; owned */
     worker_plan plan;
 } PoolObject;
 
@@ -73,6 +75,8 @@ typedef struct TaskObject {
     PoolObject *pool; /* owned */
     atoll_task *task; /* owned */
     size_t bytes;     /* of its arguments */
+    /* The thread whose wait() got the outcome; 0: nobody's did. */
+    unsigned long claimant;
 } TaskObject;
 
 static inline pool_part *
@@ -83,11 +87,15 @@ ext_pool_part_of(ext_state *st)
 
 /* pool_work.c */
 /* Runs what comes, in interp, until there is reason to leave: one of
- * POOL_LEFT_*.  *out_message: of POOL_LEFT_BROKEN, freed by the caller.
- * Attached: home.  Fails: -1 with an exception. */
+ * POOL_LEFT_*.  Attached: home.  Fails: -1 with an exception. */
 int
-ext_pool_work(ext_state *st, atoll_scheduler *sched, const worker_plan *plan,
-              atoll_interp *interp, char **out_message);
+ext_pool_work(ext_state *st, PoolObject *pool, atoll_interp *interp);
+
+/* pool_type.c */
+/* The initializer failed: tells so, and breaks the pool.  failure: a snapshot
+ * of what it raised; NULL: unknown.  Attached: home. */
+void
+ext_pool_break(ext_state *st, PoolObject *pool, const atoll_frame *failure);
 
 /* pool_task.c */
 #define POOL_FAST METH_METHOD | METH_FASTCALL | METH_KEYWORDS
@@ -100,7 +108,10 @@ ext_pool_make_wait(PyObject *timeout, atoll_wait *out);
  * exception. */
 PyObject *
 ext_pool_wrap_task(ext_state *st, PoolObject *pool, atoll_task *task);
-/* Out of the table of futures: somebody settles it.  Fails: -1. */
+/* Into the table of futures, and out: somebody settles it.  Fails: -1. */
+int
+ext_pool_keep_future(PoolObject *pool, const atoll_task *task,
+                     PyObject *future);
 int
 ext_pool_drop_future(PoolObject *pool, const atoll_task *task);
 /* Fails: -1 with an exception; else whether it runs. */
@@ -110,7 +121,8 @@ ext_pool_interrupt_task(atoll_scheduler *sched, atoll_task *task);
 /* pool_outcome.c */
 /* New reference: the value, or with *out_ok false the exception.  A chunk's
  * value is a list; if it failed, a pair: the results before it, the
- * exception.  NULL with an exception: out of memory.
+ * exception.  NULL with an exception: out of memory, or this thread was told
+ * to stop (Ctrl-C) while the value was rebuilt; the outcome is still there.
  * Attached: home.  The outcome is the caller's. */
 PyObject *
 ext_pool_outcome(ext_state *st, PoolObject *pool, atoll_task *task,

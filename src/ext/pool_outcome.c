@@ -87,6 +87,9 @@ ext_pool_outcome(ext_state *st, PoolObject *pool, atoll_task *task,
         if (value != NULL) {
             return value;
         }
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+            return NULL; /* Ctrl-C, say: it is not the task's */
+        }
         /* It cannot be rebuilt here: an exception like any other. */
         *out_ok = false;
         value = PyErr_GetRaisedException();

@@ -73,7 +73,18 @@ Task_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
-/* Out of the table: somebody settles it.  Fails: -1. */
+/* Fails: -1. */
+int
+ext_pool_keep_future(PoolObject *pool, const atoll_task *task,
+                     PyObject *future)
+{
+    PyObject *key = PyLong_FromUnsignedLongLong(task->id);
+    int result = key == NULL ? -1 : PyDict_SetItem(pool->futures, key, future);
+    Py_XDECREF(key);
+    return result;
+}
+
+/* Fails: -1. */
 int
 ext_pool_drop_future(PoolObject *pool, const atoll_task *task)
 {
@@ -134,13 +145,37 @@ Task_wait(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     if (mine == 0) {
         Py_RETURN_NONE;
     }
-    if (!self->task->quiet
-        && ext_pool_drop_future(self->pool, self->task) < 0) {
+    PyObject *value = ext_pool_outcome(st, self->pool, self->task, &ok);
+    PyObject *pair = value == NULL ? NULL
+                                   : Py_BuildValue(
+                                       "(NN)", PyBool_FromLong(ok), value);
+    if (pair == NULL || ext_pool_drop_future(self->pool, self->task) < 0) {
+        PyObject *error = PyErr_GetRaisedException();
+        Py_XDECREF(pair);
+        atoll_scheduler_give_back(self->pool->sched, self->task);
+        PyErr_SetRaisedException(error);
         return NULL;
     }
-    PyObject *value = ext_pool_outcome(st, self->pool, self->task, &ok);
-    return value == NULL ? NULL
-                         : Py_BuildValue("(NN)", PyBool_FromLong(ok), value);
+    self->claimant = PyThread_get_thread_ident();
+    return pair;
+}
+
+/* give_back(future): what wait() gave this thread did not reach the future,
+ * for an exception that came in between.  Nothing, if it gave nothing. */
+static PyObject *
+Task_give_back(PyObject *op, PyObject *future)
+{
+    TaskObject *self = (TaskObject *)op;
+    if (self->claimant != PyThread_get_thread_ident()) {
+        Py_RETURN_NONE;
+    }
+    self->claimant = 0;
+    int kept = ext_pool_keep_future(self->pool, self->task, future);
+    atoll_scheduler_give_back(self->pool->sched, self->task);
+    if (kept < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 /* ready(timeout): whether a chunk is done; its outcome stays. */
@@ -200,7 +235,13 @@ Task_wait_chunk(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         return NULL;
     }
     PyObject *value = ext_pool_outcome(st, self->pool, self->task, &ok);
-    PyObject *rest = value == NULL ? NULL : take_rest(st, self);
+    if (value == NULL) {
+        PyObject *stop = PyErr_GetRaisedException();
+        atoll_scheduler_give_back(self->pool->sched, self->task);
+        PyErr_SetRaisedException(stop);
+        return NULL;
+    }
+    PyObject *rest = take_rest(st, self);
     PyObject *error = Py_None;
     if (rest == NULL) {
         Py_XDECREF(value);
@@ -232,6 +273,14 @@ Task_cancel(PyObject *op, PyObject *Py_UNUSED(args))
         return NULL;
     }
     Py_RETURN_TRUE;
+}
+
+static PyObject *
+Task_cancelled(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    TaskObject *self = (TaskObject *)op;
+    return PyBool_FromLong(
+        atoll_scheduler_is_cancelled(self->pool->sched, self->task));
 }
 
 static PyObject *
@@ -300,6 +349,11 @@ static PyMethodDef Task_methods[] = {
                "Whether a chunk is done, in time.")},
     {"cancel", Task_cancel, METH_NOARGS,
      PyDoc_STR("cancel($self, /)\n--\n\nDrop it if it waits.")},
+    {"give_back", Task_give_back, METH_O,
+     PyDoc_STR("give_back($self, future, /)\n--\n\nWhat wait() gave this "
+               "thread is the collector's again.")},
+    {"cancelled", Task_cancelled, METH_NOARGS,
+     PyDoc_STR("cancelled($self, /)\n--\n\nWas it dropped?")},
     {"running", Task_running, METH_NOARGS,
      PyDoc_STR("running($self, /)\n--\n\nDoes it run just now?")},
     {"pace", Task_pace, METH_NOARGS,

@@ -123,6 +123,18 @@ Pool_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
     return (PyObject *)self;
 }
 
+/* Owns: takes over the list of tasks. */
+static void
+release_list(atoll_task *list)
+{
+    while (list != NULL) {
+        atoll_task *next = list->next;
+        list->next = NULL;
+        atoll_task_release(list);
+        list = next;
+    }
+}
+
 static int
 Pool_traverse(PyObject *op, visitproc visit, void *arg)
 {
@@ -150,6 +162,7 @@ Pool_dealloc(PyObject *op)
     PyObject_GC_UnTrack(op);
     (void)Pool_clear(op);
     Py_CLEAR(self->broken);
+    release_list(self->taken);
     if (self->sched != NULL) {
         atoll_scheduler_release(self->sched);
     }
@@ -158,6 +171,26 @@ Pool_dealloc(PyObject *op)
     }
     type->tp_free(op);
     Py_DECREF(type);
+}
+
+/* No worker could be started: if there is none for what is queued, nothing of
+ * it will ever run.  text: why, or NULL.  Keeps an exception that is set. */
+static void
+break_if_stranded(PoolObject *self, PyObject *text)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    if (atoll_scheduler_is_stranded(self->sched)) {
+        if (self->broken == NULL) {
+            self->broken = PyUnicode_FromFormat(
+                "no worker could be started: %S",
+                text != NULL    ? text
+                : error != NULL ? error
+                                : Py_None);
+            PyErr_Clear();
+        }
+        atoll_scheduler_break(self->sched);
+    }
+    PyErr_SetRaisedException(error);
 }
 
 /* Hands an encoded task over; starts a worker if one is wanted.  Fails: -1
@@ -190,20 +223,12 @@ hand_over(ext_state *st, PoolObject *self, atoll_task *task)
         PyObject *got = PyObject_CallNoArgs(self->start);
         if (got == NULL) {
             (void)atoll_scheduler_cancel(self->sched, task);
+            break_if_stranded(self, NULL);
             return -1;
         }
         Py_DECREF(got);
     }
     return 0;
-}
-
-static int
-remember_future(PoolObject *self, atoll_task *task, PyObject *future)
-{
-    PyObject *key = PyLong_FromUnsignedLongLong(task->id);
-    int result = key == NULL ? -1 : PyDict_SetItem(self->futures, key, future);
-    Py_XDECREF(key);
-    return result;
 }
 
 /* submit(future, timeout, fn, *args, **kwargs) -> _Task */
@@ -239,7 +264,7 @@ Pool_submit(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     }
     /* In the table before anybody can be done with it. */
     atoll_scheduler_name_task(self->sched, task);
-    if (remember_future(self, task, args[0]) < 0) {
+    if (ext_pool_keep_future(self, task, args[0]) < 0) {
         atoll_task_release(task);
         return NULL;
     }
@@ -293,14 +318,44 @@ Pool_submit_chunk(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     return handle;
 }
 
-/* work(interpreter_id) -> (reason, text or None) */
+void
+ext_pool_break(ext_state *st, PoolObject *pool, const atoll_frame *failure)
+{
+    PyObject *parts = failure == NULL ? NULL : ext_decode(st, failure);
+    PyObject *text = NULL;
+    if (parts != NULL && PyTuple_Check(parts) && PyTuple_GET_SIZE(parts) > 0) {
+        /* The last one is the traceback. */
+        text = PyTuple_GET_ITEM(parts, PyTuple_GET_SIZE(parts) - 1);
+    }
+    if (pool->broken == NULL) {
+        PyErr_Clear();
+        pool->broken
+            = text == NULL
+                  ? PyUnicode_FromString("the initializer failed")
+                  : PyUnicode_FromFormat("the initializer failed: %S", text);
+    }
+    PyErr_Clear();
+    /* First the log, then the futures, as concurrent.futures does. */
+    PyObject *log = ext_state_python("atoll._pool", "log_broken");
+    PyObject *told
+        = log == NULL ? NULL
+                      : PyObject_CallOneArg(log, parts ? parts : Py_None);
+    if (told == NULL) {
+        PyErr_WriteUnraisable(NULL);
+    }
+    Py_XDECREF(told);
+    Py_XDECREF(log);
+    Py_XDECREF(parts);
+    atoll_scheduler_break(pool->sched);
+}
+
+/* work(interpreter_id) -> reason */
 static PyObject *
 Pool_work(PyObject *op, PyTypeObject *cls, PyObject *const *args,
           Py_ssize_t nargs, PyObject *Py_UNUSED(kwnames))
 {
     PoolObject *self = (PoolObject *)op;
     ext_state *st = ext_state_of_class(cls);
-    char *message = NULL;
     long long id = nargs == 1 ? PyLong_AsLongLong(args[0]) : -1;
     if (id < 0) {
         if (!PyErr_Occurred()) {
@@ -313,20 +368,8 @@ Pool_work(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         return ext_error_format(st, EXT_ERR_NOT_FOUND,
                                 "unrecognized interpreter ID %lld", id);
     }
-    atoll_scheduler *sched = self->sched;
-    atoll_scheduler_acquire(sched);
-    int reason = ext_pool_work(st, sched, &self->plan, interp, &message);
-    if (reason == POOL_LEFT_BROKEN) {
-        if (self->broken == NULL) {
-            self->broken = PyUnicode_FromFormat("the initializer failed: %s",
-                                                message ? message : "?");
-            PyErr_Clear();
-        }
-        atoll_scheduler_break(sched);
-    }
-    atoll_scheduler_release(sched);
+    int reason = ext_pool_work(st, self, interp);
     atoll_interp_release(interp);
-    atoll_free(message);
     return reason < 0 ? NULL : PyLong_FromLong(reason);
 }
 
@@ -345,65 +388,78 @@ pop_future(PoolObject *self, const atoll_task *task)
     return future;
 }
 
-/* Owns: takes over the list of tasks. */
-static void
-release_list(atoll_task *list)
+/* Appends what the first task that was taken gave, as (future, ok, value), if
+ * anybody asks for it (still).  Of what cannot be told for want of memory, the
+ * exception is that.  Fails: -1; the task's future is in the table still. */
+static int
+add_completion(ext_state *st, PoolObject *self, PyObject *list)
 {
-    while (list != NULL) {
-        atoll_task *next = list->next;
-        list->next = NULL;
-        atoll_task_release(list);
-        list = next;
+    bool ok = false;
+    PyObject *future = pop_future(self, self->taken);
+    if (future == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
     }
+    PyObject *value = ext_pool_outcome(st, self, self->taken, &ok);
+    if (value == NULL) {
+        value = PyErr_GetRaisedException();
+        ok = false;
+    }
+    PyObject *item = PyTuple_Pack(3, future, ok ? Py_True : Py_False, value);
+    int result = item == NULL ? -1 : PyList_Append(list, item);
+    if (result < 0) {
+        PyObject *error = PyErr_GetRaisedException();
+        (void)ext_pool_keep_future(self, self->taken, future);
+        PyErr_SetRaisedException(error);
+    }
+    Py_XDECREF(item);
+    Py_DECREF(value);
+    Py_DECREF(future);
+    return result;
 }
 
-/* take() -> list of (future, ok, value), or None: there will be no more. */
+/* take() -> list of (future, ok, value), or None: there will be no more.
+ * If it raises, nothing is lost: call it again. */
 static PyObject *
 Pool_take(PyObject *op, PyTypeObject *cls, PyObject *const *Py_UNUSED(args),
           Py_ssize_t Py_UNUSED(nargs), PyObject *Py_UNUSED(kwnames))
 {
     PoolObject *self = (PoolObject *)op;
     ext_state *st = ext_state_of_class(cls);
-    atoll_task *list = NULL;
-    atoll_wait wait;
-    atoll_status status;
-    if (ext_pool_make_wait(Py_None, &wait) < 0) {
-        return NULL;
-    }
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        status = atoll_scheduler_collect(self->sched, &wait, &list);
-        Py_END_ALLOW_THREADS
-    } while (status == ATOLL_E_INTERRUPTED && ext_run_check(st) == 0);
-    if (status == ATOLL_E_SHUTDOWN) {
-        Py_RETURN_NONE;
-    }
-    if (status != ATOLL_OK) {
-        return NULL;
+    if (self->taken == NULL) {
+        atoll_wait wait;
+        atoll_status status;
+        if (ext_pool_make_wait(Py_None, &wait) < 0) {
+            return NULL;
+        }
+        do {
+            Py_BEGIN_ALLOW_THREADS
+            status
+                = atoll_scheduler_collect(self->sched, &wait, &self->taken);
+            Py_END_ALLOW_THREADS
+        } while (status == ATOLL_E_INTERRUPTED && ext_run_check(st) == 0);
+        if (status == ATOLL_E_SHUTDOWN) {
+            Py_RETURN_NONE;
+        }
+        if (status != ATOLL_OK) {
+            return NULL;
+        }
     }
     PyObject *result = PyList_New(0);
-    while (list != NULL && result != NULL) {
-        atoll_task *task = list;
-        bool ok = false;
-        list = task->next;
-        task->next = NULL;
-        PyObject *future = pop_future(self, task);
-        PyObject *value
-            = future == NULL ? NULL : ext_pool_outcome(st, self, task, &ok);
-        PyObject *item
-            = value == NULL
-                  ? NULL
-                  : PyTuple_Pack(3, future, ok ? Py_True : Py_False, value);
-        if ((item != NULL && PyList_Append(result, item) < 0)
-            || PyErr_Occurred()) {
-            Py_CLEAR(result);
+    while (self->taken != NULL && result != NULL) {
+        if (add_completion(st, self, result) < 0) {
+            if (PyList_GET_SIZE(result) == 0) {
+                Py_CLEAR(result);
+            }
+            else {
+                PyErr_Clear(); /* these first */
+            }
+            break;
         }
-        Py_XDECREF(item);
-        Py_XDECREF(value);
-        Py_XDECREF(future);
+        atoll_task *task = self->taken;
+        self->taken = task->next;
+        task->next = NULL;
         atoll_task_release(task);
     }
-    release_list(list);
     return result;
 }
 
@@ -457,15 +513,11 @@ Pool_shutdown(PyObject *op, PyObject *Py_UNUSED(args))
     Py_RETURN_NONE;
 }
 
-/* break_(text) */
+/* break_if_stranded(text) */
 static PyObject *
-Pool_break(PyObject *op, PyObject *text)
+Pool_break_if_stranded(PyObject *op, PyObject *text)
 {
-    PoolObject *self = (PoolObject *)op;
-    if (self->broken == NULL && PyUnicode_Check(text)) {
-        self->broken = Py_NewRef(text);
-    }
-    atoll_scheduler_break(self->sched);
+    break_if_stranded((PoolObject *)op, text);
     Py_RETURN_NONE;
 }
 
@@ -563,8 +615,9 @@ static PyMethodDef Pool_methods[] = {
      PyDoc_STR("interrupt_all($self, /)\n--\n\nInterrupt what runs.")},
     {"shutdown", Pool_shutdown, METH_NOARGS,
      PyDoc_STR("shutdown($self, /)\n--\n\nTake no more tasks.")},
-    {"break_", Pool_break, METH_O,
-     PyDoc_STR("break_($self, text, /)\n--\n\nFail what waits.")},
+    {"break_if_stranded", Pool_break_if_stranded, METH_O,
+     PyDoc_STR("break_if_stranded($self, text, /)\n--\n\nFail what waits, if "
+               "no worker is left.")},
     {"wants_worker", Pool_wants_worker, METH_NOARGS,
      PyDoc_STR("wants_worker($self, /)\n--\n\nTrue: start one, or say "
                "start_failed().")},

@@ -352,38 +352,9 @@ next_task(worker_run *run, atoll_task *done, atoll_task **out_task)
     return status;
 }
 
-static char *
-copy_message(PyObject *text)
-{
-    const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
-    size_t size = utf8 == NULL ? 0 : strlen(utf8) + 1;
-    char *copy = size == 0 ? NULL : atoll_malloc(size);
-    if (copy != NULL) {
-        memcpy(copy, utf8, size);
-    }
-    PyErr_Clear();
-    return copy;
-}
-
-/* The last element of the snapshot: the traceback as text. */
-static char *
-describe_failure(ext_state *st, const atoll_task *task)
-{
-    PyObject *parts
-        = task->extra[0] == NULL ? NULL : ext_decode(st, task->extra[0]);
-    char *copy = NULL;
-    if (parts != NULL && PyTuple_Check(parts) && PyTuple_GET_SIZE(parts) > 0) {
-        copy = copy_message(
-            PyTuple_GET_ITEM(parts, PyTuple_GET_SIZE(parts) - 1));
-    }
-    Py_XDECREF(parts);
-    PyErr_Clear();
-    return copy;
-}
-
 /* True: the worker may take tasks.  Attached: the worker's. */
 static bool
-initialize(worker_run *run, char **out_message)
+initialize(worker_run *run, atoll_frame **out_failure)
 {
     if (run->plan->init == NULL) {
         return true;
@@ -401,7 +372,8 @@ initialize(worker_run *run, char **out_message)
     run_task(run, task);
     bool ok = task->outcome == POOL_NONE;
     if (!ok) {
-        *out_message = describe_failure(run->visit.state, task);
+        *out_failure = task->extra[0];
+        task->extra[0] = NULL;
     }
     atoll_worker_done(run->sched, &run->worker, task);
     atoll_task_release(task);
@@ -431,10 +403,11 @@ work_inside(worker_run *run)
 }
 
 int
-ext_pool_work(ext_state *st, atoll_scheduler *sched, const worker_plan *plan,
-              atoll_interp *interp, char **out_message)
+ext_pool_work(ext_state *st, PoolObject *pool, atoll_interp *interp)
 {
-    worker_run run = {.sched = sched, .plan = plan};
+    atoll_scheduler *sched = pool->sched;
+    worker_run run = {.sched = sched, .plan = &pool->plan};
+    atoll_frame *failure = NULL;
     int reason = -1;
     atoll_worker_join(sched, &run.worker);
     if (ext_attach_enter(st, interp, EXT_VISIT_RUN, &run.visit) == 0) {
@@ -446,10 +419,17 @@ ext_pool_work(ext_state *st, atoll_scheduler *sched, const worker_plan *plan,
             reason = POOL_LEFT_BROKEN;
         }
         else {
-            reason = initialize(&run, out_message) ? work_inside(&run)
+            reason = initialize(&run, &failure) ? work_inside(&run)
                                                    : POOL_LEFT_BROKEN;
         }
         ext_attach_leave(&run.visit);
+    }
+    if (reason == POOL_LEFT_BROKEN) {
+        /* Before it leaves, so that nobody starts another in its place. */
+        ext_pool_break(st, pool, failure);
+    }
+    if (failure != NULL) {
+        atoll_frame_release(failure);
     }
     atoll_worker_leave(sched, &run.worker, reason == POOL_LEFT_FULL);
     return reason;

@@ -413,6 +413,83 @@ test_dead_worker(void)
     atoll_scheduler_release(sched);
 }
 
+static void
+join_pool(actor *self)
+{
+    atoll_wait wait = {&self->parker, ATOLL_FOREVER, 0};
+    atomic_store(&self->step, 1);
+    self->status = atoll_scheduler_join(self->arg, &wait);
+}
+
+/* Whoever takes the last task away, with no worker there, wakes who joins. */
+static void
+test_join_without_workers(void)
+{
+    for (int round = 0; round < 400; round++) {
+        atoll_scheduler *sched = make(1, 0);
+        atoll_task *task = submit(sched, true, NULL);
+        atoll_task *list = NULL;
+        CHECK(!atoll_scheduler_is_stranded(sched));
+        atoll_scheduler_start_failed(sched);
+        CHECK(atoll_scheduler_is_stranded(sched));
+        actor joiner;
+        actor_start(&joiner, join_pool, sched);
+        UNTIL(atomic_load(&joiner.step) != 0);
+        for (int i = 0; i < round % 20; i++) {
+            sched_yield();
+        }
+        switch (round % 4) {
+        case 0:
+            atoll_scheduler_break(sched);
+            break;
+        case 1:
+            atoll_scheduler_cancel_all(sched, &list);
+            break;
+        case 2:
+            CHECK(atoll_scheduler_cancel(sched, task));
+            break;
+        default:
+            atoll_scheduler_drop(sched, task);
+        }
+        actor_join(&joiner);
+        CHECK(joiner.status == ATOLL_OK);
+        CHECK(list == NULL);
+        atoll_task_release(task);
+        atoll_scheduler_release(sched);
+    }
+    CHECK(atoll_task_live() == 0);
+}
+
+/* An outcome that is given back is there for the next one who asks. */
+static void
+test_give_back(void)
+{
+    atoll_scheduler *sched = make(1, 0);
+    atoll_worker worker;
+    atoll_task *given, *list;
+    for (int quiet = 0; quiet < 2; quiet++) {
+        atoll_task *task = submit(sched, quiet, NULL);
+        atoll_worker_join(sched, &worker);
+        CHECK(atoll_worker_next(sched, &worker, NULL, NULL, &given)
+              == ATOLL_OK);
+        atoll_worker_done(sched, &worker, given);
+        atoll_worker_leave(sched, &worker, false);
+        for (int i = 0; i < 3; i++) {
+            CHECK(atoll_scheduler_await(sched, task, NULL) == ATOLL_OK);
+            CHECK(atoll_scheduler_await(sched, task, NULL) == ATOLL_E_BUSY);
+            atoll_scheduler_give_back(sched, task);
+        }
+        if (!quiet) {
+            CHECK(atoll_scheduler_collect(sched, NULL, &list) == ATOLL_OK);
+            CHECK(list == task && list->next == NULL);
+            atoll_task_release(list);
+        }
+        atoll_task_release(task);
+    }
+    atoll_scheduler_release(sched);
+    CHECK(atoll_task_live() == 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -428,5 +505,7 @@ main(int argc, char **argv)
     RUN(test_gives_up);
     RUN(test_split);
     RUN(test_dead_worker);
+    RUN(test_join_without_workers);
+    RUN(test_give_back);
     return test_end();
 }

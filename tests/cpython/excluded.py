@@ -41,6 +41,59 @@ EXCLUDED: dict[str, tuple[tuple[str, ...], str]] = {
         (),
         "replaces the module `time` inside the private module _queues",
     ),
+    r"test_interpreter_pool.InterpreterPoolExecutorTest.test_(init|submit)_closure": (
+        (),
+        "wants a closure to be refused: for atoll it crosses by value (deviations.md, functions)",
+    ),
+    r"test_interpreter_pool.InterpreterPoolExecutorTest.test_(init|submit)_instance_method": (
+        (),
+        "wants a method of a local class to be refused: for atoll the class crosses by value "
+        "(deviations.md, functions)",
+    ),
+    r"test_interpreter_pool.InterpreterPoolExecutorTest.test_submit_local_instance": (
+        (),
+        "wants a local class to be refused: for atoll it crosses by value (deviations.md, functions)",
+    ),
+    r"test_interpreter_pool.InterpreterPoolExecutorTest.test_import_interpreter_pool_executor": (
+        (),
+        "wants the pool's name to be missing where the built-in module _interpreters is: after install() "
+        "it is atoll's",
+    ),
+    r"test_interpreter_pool.InterpreterPoolExecutorTest.test_pickle_errors_propagate": (
+        (),
+        "wants NotShareableError where an argument's own code fails as it is rebuilt: atoll raises that "
+        "code's exception, and says what was being rebuilt (deviations.md, pools)",
+    ),
+    r"test_thread_pool.ThreadPoolExecutorTest.test_default_workers": (
+        (),
+        "wants four threads more than there are CPUs: atoll's pool has as many workers as CPUs "
+        "(deviations.md, pools)",
+    ),
+    r"test_thread_pool.ThreadPoolExecutorTest.test_map_submits_without_iteration": (
+        (),
+        "wants a task to append to the test's own list, of which another interpreter has a copy",
+    ),
+    r"test_thread_pool.ThreadPoolExecutorTest.test_executor_map_current_future_cancel": (
+        (),
+        "wants a task to append to the test's own list, of which another interpreter has a copy",
+    ),
+    r"test_thread_pool.ThreadPoolExecutorTest.test_hang_global_shutdown_lock": (
+        (),
+        "wants a task to submit to its own pool without end: a pool crosses as a pool of its own",
+    ),
+    r"test_thread_pool.ThreadPoolExecutorTest.test_process_fork_from_a_threadpool": (
+        (),
+        "forks in a task: CPython refuses that in another interpreter",
+    ),
+    r"test_shutdown.ThreadPoolShutdownTest.test_cancel_futures": (
+        (),
+        "wants a task to have begun by the time that 50 are submitted, which a thread does and a new "
+        "interpreter does not; tests/pools has the same test with a worker that has begun",
+    ),
+    r"test_shutdown.ThreadPoolShutdownTest.test_thread_names_default": (
+        (),
+        "wants ThreadPoolExecutor in the names of threads: atoll's say InterpreterPoolExecutor",
+    ),
 }
 
 _CLOSURES = "wants a closure to be refused: for atoll it crosses by value (deviations.md, functions)"

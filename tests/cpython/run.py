@@ -1,10 +1,13 @@
-"""Runs CPython's own tests of concurrent.interpreters with atoll in its place.
+"""Runs CPython's own tests of concurrent.interpreters and of executors with atoll in its place.
 
     python tests/cpython/run.py [--stdlib] [--each] [NAME...]
 
 The tests are those of the running Python (3.14 or later; Debian's
 libpython3.14-testsuite).  NAME is a part of a test's name, such as
-"test_api.TestInterpreterExec" or "test_lifecycle".  `--stdlib` leaves the
+"test_api.TestInterpreterExec" or "test_lifecycle".  Of the tests of
+concurrent.futures, those of the interpreter pool run, and those of the thread
+pool with atoll's pool, events and semaphores in the place of threading's; the
+process pool's are not about atoll.  `--stdlib` leaves the
 standard module in place, to see what a test does there; `--each` runs every
 test in a process of its own, to find the one that crashes.
 
@@ -28,14 +31,25 @@ sys.path.insert(0, str(HERE))
 
 from excluded import EXCLUDED, EXCLUDED_SUBTESTS  # noqa: E402
 
-MODULES = ["test_api", "test_lifecycle", "test_queues"]
+#: The modules of tests, and the packages that they are in.
+MODULES = {
+    "test_api": "test.test_interpreters",
+    "test_lifecycle": "test.test_interpreters",
+    "test_queues": "test.test_interpreters",
+    "test_interpreter_pool": "test.test_concurrent_futures",
+    "test_thread_pool": "test.test_concurrent_futures",
+    "test_as_completed": "test.test_concurrent_futures",
+    "test_init": "test.test_concurrent_futures",
+    "test_shutdown": "test.test_concurrent_futures",
+    "test_wait": "test.test_concurrent_futures",
+}
 #: Seconds for one module; a safety net against a hang.
 LIMIT = 300
 
 
 def short(test: unittest.TestCase) -> str:
     """ "test_api.CreateTests.test_in_main" of "test.test_interpreters.test_api..."."""
-    return test.id().removeprefix("test.test_interpreters.")
+    return ".".join(test.id().split(".")[2:])
 
 
 def every_test(suite: unittest.TestSuite | unittest.TestCase) -> list[unittest.TestCase]:
@@ -54,8 +68,47 @@ def reason_of(name: str) -> str | None:
 
 
 def load(module: str) -> list[unittest.TestCase]:
-    tests = importlib.import_module(f"test.test_interpreters.{module}")
-    return every_test(unittest.defaultTestLoader.loadTestsFromModule(tests))
+    tests = importlib.import_module(f"{MODULES[module]}.{module}")
+    found = every_test(unittest.defaultTestLoader.loadTestsFromModule(tests))
+    return [test for test in found if is_about_atoll(test)]
+
+
+def is_about_atoll(test: unittest.TestCase) -> bool:
+    """Is it a test of the process pool, or of another class that atoll has no part in?"""
+    if ".test_concurrent_futures." not in test.id():
+        return True
+    # A class for each kind of pool, and one for the process pool's resources.
+    return not re.search(r"\.(ProcessPool|FailingInitializerResources)", test.id())
+
+
+class Replaced:
+    """A module with some names replaced."""
+
+    def __init__(self, module: Any, **names: Any) -> None:
+        self.__dict__.update(names, _module=module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+def stand_in_for_threads(module: str) -> None:
+    """The tests of the thread pool are atoll's pool's."""
+    import threading
+    from concurrent import futures
+    from concurrent.futures.interpreter import InterpreterPoolExecutor
+
+    from test.test_concurrent_futures import util
+
+    import atoll
+    from atoll import sync
+
+    assert InterpreterPoolExecutor is atoll.InterpreterPoolExecutor
+    for mixin in util.ThreadPoolMixin, util.InterpreterPoolMixin:
+        mixin.executor_type = atoll.InterpreterPoolExecutor
+        mixin.create_event = lambda self: sync.Event()
+    tests = importlib.import_module(f"{MODULES[module]}.{module}")
+    tests.futures = Replaced(futures, ThreadPoolExecutor=atoll.InterpreterPoolExecutor)
+    tests.threading = Replaced(threading, Event=sync.Event, Semaphore=sync.Semaphore)
 
 
 def stands_in() -> None:
@@ -115,9 +168,11 @@ def child(module: str, words: list[str], stdlib: bool) -> int:
 
     faulthandler.enable()
     faulthandler.dump_traceback_later(LIMIT - 10, exit=True)
-    if not stdlib:
+    if not stdlib and MODULES[module] == "test.test_interpreters":
         stands_in()
         use_public_signature()
+    elif not stdlib:
+        stand_in_for_threads(module)
     chosen, left_out, known = unittest.TestSuite(), 0, set()
     for test in load(module):
         name = short(test)
@@ -133,13 +188,13 @@ def child(module: str, words: list[str], stdlib: bool) -> int:
     # An entry that fits no test is one that nobody needs any more.
     version = "%d.%d" % sys.version_info[:2]
     for pattern, (versions, _) in EXCLUDED.items():
-        mine = pattern.startswith(module) and (not versions or version in versions)
+        mine = pattern.startswith(f"{module}.") and (not versions or version in versions)
         if mine and not any(re.fullmatch(pattern, name) for name in known):
             print(f"excluded.py names a test that is not there: {pattern}")
             return 1
     Result.stdlib = stdlib
     result = unittest.TextTestRunner(verbosity=2, resultclass=Result).run(chosen)
-    unneeded = {p for p in EXCLUDED_SUBTESTS if p.startswith(module)} - Result.used
+    unneeded = {p for p in EXCLUDED_SUBTESTS if p.startswith(f"{module}.")} - Result.used
     if unneeded and not words and not stdlib:
         print("excluded.py names subtests that pass:", *sorted(unneeded), sep="\n  ")
         return 1
