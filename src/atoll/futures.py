@@ -79,8 +79,8 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
             if self._state == _PENDING:
                 task.give_back(self)
             else:
-                with self._condition:  # type: ignore[attr-defined]
-                    self._condition.notify_all()  # type: ignore[attr-defined]
+                with self._condition:
+                    self._condition.notify_all()
             raise
         return None if timeout is None else max(0.0, timeout - (time.monotonic() - start))
 

@@ -146,9 +146,9 @@ Task_wait(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         Py_RETURN_NONE;
     }
     PyObject *value = ext_pool_outcome(st, self->pool, self->task, &ok);
-    PyObject *pair = value == NULL ? NULL
-                                   : Py_BuildValue(
-                                       "(NN)", PyBool_FromLong(ok), value);
+    PyObject *pair = value == NULL
+                         ? NULL
+                         : Py_BuildValue("(NN)", PyBool_FromLong(ok), value);
     if (pair == NULL || ext_pool_drop_future(self->pool, self->task) < 0) {
         PyObject *error = PyErr_GetRaisedException();
         Py_XDECREF(pair);

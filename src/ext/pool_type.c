@@ -182,10 +182,9 @@ break_if_stranded(PoolObject *self, PyObject *text)
     if (atoll_scheduler_is_stranded(self->sched)) {
         if (self->broken == NULL) {
             self->broken = PyUnicode_FromFormat(
-                "no worker could be started: %S",
-                text != NULL    ? text
-                : error != NULL ? error
-                                : Py_None);
+                "no worker could be started: %S", text != NULL    ? text
+                                                  : error != NULL ? error
+                                                                  : Py_None);
             PyErr_Clear();
         }
         atoll_scheduler_break(self->sched);
@@ -337,9 +336,9 @@ ext_pool_break(ext_state *st, PoolObject *pool, const atoll_frame *failure)
     PyErr_Clear();
     /* First the log, then the futures, as concurrent.futures does. */
     PyObject *log = ext_state_python("atoll._pool", "log_broken");
-    PyObject *told
-        = log == NULL ? NULL
-                      : PyObject_CallOneArg(log, parts ? parts : Py_None);
+    PyObject *told = log == NULL
+                         ? NULL
+                         : PyObject_CallOneArg(log, parts ? parts : Py_None);
     if (told == NULL) {
         PyErr_WriteUnraisable(NULL);
     }
@@ -433,8 +432,7 @@ Pool_take(PyObject *op, PyTypeObject *cls, PyObject *const *Py_UNUSED(args),
         }
         do {
             Py_BEGIN_ALLOW_THREADS
-            status
-                = atoll_scheduler_collect(self->sched, &wait, &self->taken);
+            status = atoll_scheduler_collect(self->sched, &wait, &self->taken);
             Py_END_ALLOW_THREADS
         } while (status == ATOLL_E_INTERRUPTED && ext_run_check(st) == 0);
         if (status == ATOLL_E_SHUTDOWN) {

@@ -420,7 +420,7 @@ ext_pool_work(ext_state *st, PoolObject *pool, atoll_interp *interp)
         }
         else {
             reason = initialize(&run, &failure) ? work_inside(&run)
-                                                   : POOL_LEFT_BROKEN;
+                                                : POOL_LEFT_BROKEN;
         }
         ext_attach_leave(&run.visit);
     }
