@@ -34,8 +34,36 @@ def _parser() -> argparse.ArgumentParser:
         "--only", metavar="WORD", default="", help='only the rows with this in their id: "pool."'
     )
     bench.add_argument("--json", metavar="FILE", help="write the numbers to FILE (-: standard output), too")
+    _add_top(commands)
     commands.add_parser("info", help="versions, configuration and limits, for a bug report")
     return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return value
+
+
+def _add_top(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "top",
+        help="show the interpreters of a process that called atoll.expose()",
+        description=(
+            "Shows the interpreters of a process of yours that called atoll.expose(): state, CPU time, calls, "
+            "messages, memory, threads; refreshed until Ctrl-C.  CPU% and BUSY% are of the last interval, in "
+            "the first table of the whole life.  Without a PID: which processes can be looked at."
+        ),
+        epilog="exit status: 0, or 1 if the process cannot be looked at",
+    )
+    parser.add_argument("pid", metavar="PID", nargs="?", type=_positive, help="the process")
+    parser.add_argument("--once", action="store_true", help="show it once and end")
+    parser.add_argument("--json", action="store_true", help="JSON: an object each time, on a line of its own")
+    parser.add_argument("--stacks", action="store_true", help="what every thread is doing now, once")
+    parser.add_argument(
+        "--interval", type=_seconds, default=1.0, metavar="SECONDS", help="how often (default: 1)"
+    )
 
 
 def _add_map(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,6 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ._cli import run_map
 
         return run_map(args)
+    if args.command == "top":
+        from ._top import run_top
+
+        return run_top(args)
     if args.command == "bench":
         from ._bench import run_bench
 

@@ -139,4 +139,10 @@ atoll_bell_silence(atoll_bell *bell);
 unsigned long
 atoll_thread_ident(void);
 
+/* CPU time in nanoseconds of a thread of this process, by its kernel id (0:
+ * the calling one).  -1: there is no such thread (any more), or this system
+ * does not tell. */
+int64_t
+atoll_thread_cpu(long native_id);
+
 #endif

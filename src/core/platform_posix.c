@@ -526,3 +526,25 @@ atoll_thread_ident(void)
 {
     return (unsigned long)pthread_self();
 }
+
+int64_t
+atoll_thread_cpu(long native_id)
+{
+    struct timespec now;
+    clockid_t clock = CLOCK_THREAD_CPUTIME_ID;
+    if (native_id != 0) {
+#if defined(__linux__)
+        /* What pthread_getcpuclockid makes of a pthread_t, which must not be
+         * touched once its thread has ended; the kernel checks an id, and
+         * that it is of this process.  The layout (thread clock, scheduler's
+         * time) is part of Linux's binary interface. */
+        clock = (clockid_t)(~(unsigned)native_id << 3 | 6u);
+#else
+        return -1;
+#endif
+    }
+    if (clock_gettime(clock, &now) != 0) {
+        return -1;
+    }
+    return (int64_t)now.tv_sec * NS + now.tv_nsec;
+}

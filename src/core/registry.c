@@ -50,6 +50,7 @@ new_record(int64_t id, void *handle)
     interp->id = id;
     interp->handle = handle;
     interp->creator = -1;
+    interp->born = atoll_now();
     atoll_ref_init(&interp->count);
     atomic_init(&interp->has_chores, 0);
     return interp;
@@ -354,6 +355,7 @@ atoll_interp_set_life(atoll_interp *interp, atoll_life life)
     interp->life = life;
     if (life == ATOLL_LIFE_GONE) {
         interp->ext = NULL;
+        interp->died = atoll_now();
     }
     atoll_cond_signal_all(&interp->changed);
     atoll_mutex_unlock(&interp->lock);

@@ -44,6 +44,7 @@ typedef struct thread_table {
     bool is_main; /* the process's main OS thread */
     unsigned long ident;
     struct thread_table *next; /* all tables [tables_lock] */
+    atoll_cpu_clock clock;
     atoll_parker parker;
 } thread_table;
 
@@ -143,6 +144,7 @@ get_table(void)
         atoll_free(table);
         return NULL;
     }
+    atoll_cpu_clock_init(&table->clock);
     table->stack_low = atoll_stack_low();
     table->is_main = atoll_thread_is_main();
     if (table->is_main) {
@@ -173,6 +175,20 @@ ext_attach_interrupt_thread(unsigned long ident)
         }
     }
     (void)pthread_mutex_unlock(&tables_lock);
+}
+
+int64_t
+ext_attach_cpu_away(unsigned long ident, int64_t now)
+{
+    int64_t away = 0;
+    (void)pthread_mutex_lock(&tables_lock);
+    for (thread_table *t = tables; t != NULL; t = t->next) {
+        if (t->ident == ident) {
+            away = atoll_cpu_clock_away(&t->clock, now);
+        }
+    }
+    (void)pthread_mutex_unlock(&tables_lock);
+    return away;
 }
 
 atoll_parker *
@@ -217,6 +233,7 @@ ext_attach_after_fork(void)
     /* The interpreters are gone without a trace; so are the entries, whose
      * counts other threads might have been about to change. */
     table->used = 0;
+    atoll_cpu_clock_init(&table->clock);
     table->top = NULL;
     table->depth = 0;
 }
@@ -669,6 +686,14 @@ come_back(const thread_table *table, const ext_visit *visit)
     }
 }
 
+static void
+begin_span(ext_visit *visit)
+{
+    const ext_visit *below = visit->below;
+    atoll_usage_begin(&visit->interp->usage, visit->clock, &visit->span,
+                      below == NULL ? NULL : &below->span);
+}
+
 int
 ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
                  ext_visit *visit)
@@ -685,6 +710,7 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
     visit->interp = interp;
     visit->run = flags & EXT_VISIT_RUN;
     visit->parker = &table->parker;
+    visit->clock = &table->clock;
     visit->outer = PyThreadState_Get();
     visit->outer_state = st;
     if (begin_visit(st, visit, flags) < 0) {
@@ -716,6 +742,7 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
         return -1;
     }
     if (visit->run) {
+        begin_span(visit);
         atoll_mutex_lock(&interp->lock);
         interp->run = visit;
         atoll_mutex_unlock(&interp->lock);
@@ -729,6 +756,9 @@ static void
 clean_call(ext_visit *visit)
 {
     if (visit->run) {
+        ext_visit *below = visit->below;
+        atoll_usage_end(&visit->interp->usage, visit->clock, &visit->span,
+                        below == NULL ? NULL : &below->span, visit->failed);
         ext_attach_on_end(visit);
     }
     if (visit->kept != NULL) {
@@ -766,7 +796,8 @@ ext_attach_begin_call(ext_visit *visit)
     visit->interrupted = visit->deliver = visit->timed_out = false;
     visit->running = visit->owed = false;
     visit->pause = visit->patience = 0;
-    visit->patient = false;
+    visit->patient = visit->failed = false;
+    begin_span(visit);
     atoll_interp_next_call(visit->interp, visit, &visit->generation);
 }
 

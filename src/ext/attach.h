@@ -40,6 +40,10 @@ typedef struct ext_visit {
     int64_t pause;    /* until it is looked after again; 0: the deadline */
     int64_t patience; /* how long it has had to clean up */
     bool patient;     /* it is cleaning up */
+    /* Only the thread itself. */
+    atoll_cpu_clock *clock; /* of the thread */
+    atoll_span span;        /* the call's time */
+    bool failed;            /* the call ended by an exception */
     /* Only the thread itself, attached to interp. */
     PyObject *told; /* the exception by which it was told; owned */
     bool running;   /* what was called runs, not atoll around it */
@@ -112,6 +116,11 @@ ext_attach_is_main(void);
 /* Wakes the wait of atoll's in which the thread is, if it is in one. */
 void
 ext_attach_interrupt_thread(unsigned long ident);
+
+/* CPU time (ns) that this thread has spent in interpreters that it called,
+ * when its own CPU time is `now`.  Any thread. */
+int64_t
+ext_attach_cpu_away(unsigned long ident, int64_t now);
 
 /* Set by interrupt_signals.c, which stands above: called before the process's main OS
  * thread goes into a visit from outside all (attached to the outer

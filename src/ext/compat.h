@@ -46,6 +46,13 @@ EXT_WEAK extern int
 _PyEval_AddPendingCall(PyInterpreterState *, int (*func)(void *), void *arg,
                        int flags);
 
+/* A table of pymalloc's size classes in the interpreter at hand, as text:
+ * sys.getallocatedblocks() counts all interpreters together.  Source:
+ * Objects/obmalloc.c, exported for sys._debugmallocstats().  Without: the
+ * blocks of an interpreter are unknown.  Can go when they can be asked for. */
+EXT_WEAK extern int
+_PyObject_DebugMallocStats(FILE *out);
+
 /* The id's interpreter, looked up under the runtime's lock.  Source:
  * Include/internal/pycore_interp.h.  Without: the list is walked. */
 EXT_WEAK extern PyInterpreterState *

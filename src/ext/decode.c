@@ -686,6 +686,7 @@ dec_frame_value(ext_state *st, const atoll_frame *frame, bool native)
 PyObject *
 ext_decode(ext_state *st, const atoll_frame *frame)
 {
+    atoll_usage_received(&st->self->usage, frame->len);
     return dec_frame_value(st, frame, false);
 }
 
@@ -762,6 +763,7 @@ read_args(decoder *d, ext_args *args)
 int
 ext_decode_args(ext_state *st, const atoll_frame *frame, ext_args *out_args)
 {
+    atoll_usage_received(&st->self->usage, frame->len);
     if (frame->len == 1 && frame->data[0] == ATOLL_TAG_NO_ARGS) {
         return init_args(out_args, 0, 0);
     }

@@ -242,6 +242,9 @@ get_str(decoder *d, bool pinned, PyObject **out)
         return DEC_FAILED;
     }
     memcpy(PyUnicode_DATA(*out), data, size);
+    if (pinned) {
+        atoll_usage_add(&d->st->self->usage.bytes_in, size);
+    }
     return DEC_DONE;
 }
 
@@ -255,6 +258,7 @@ get_bytes(decoder *d, unsigned tag, PyObject **out)
     }
     if (tag == ATOLL_TAG_PIN_BYTES) {
         data = atoll_get_attachment(&d->r, d->frame, &atoll_pin_ops);
+        atoll_usage_add(&d->st->self->usage.bytes_in, (size_t)size);
     }
     else {
         const uint8_t *raw;

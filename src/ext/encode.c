@@ -668,13 +668,23 @@ finish(encoder *e, int result)
     return 0;
 }
 
+/* A definition is a part of the message that needs it. */
+static int
+count(encoder *e, int result)
+{
+    if (result == 0 && !(e->flags & EXT_ENCODE_DEFINITION)) {
+        atoll_usage_sent(&e->st->self->usage, e->w.frame->len);
+    }
+    return result;
+}
+
 int
 ext_encode(ext_state *st, PyObject *obj, const char *root, unsigned flags,
            ext_pins *pins, atoll_frame *frame)
 {
     encoder e;
     start(&e, st, flags, pins, root, frame);
-    return finish(&e, write_root(&e, obj));
+    return count(&e, finish(&e, write_root(&e, obj)));
 }
 
 static int
@@ -713,9 +723,10 @@ ext_encode_args(ext_state *st, PyObject *const *args, Py_ssize_t nargs,
         frame->data[0] = ATOLL_TAG_NO_ARGS; /* every frame has room for it */
         frame->len = 1;
         frame->sender = st->self->id;
+        atoll_usage_sent(&st->self->usage, 1);
         return 0;
     }
     encoder e;
     start(&e, st, flags, pins, NULL, frame);
-    return finish(&e, write_args(&e, args, nargs, kwnames));
+    return count(&e, finish(&e, write_args(&e, args, nargs, kwnames)));
 }

@@ -20,7 +20,7 @@ memo_leaf(encoder *e, PyObject *obj, unsigned *tag)
 }
 
 static int
-pin(encoder *e, PyObject *obj, const void *data)
+pin(encoder *e, PyObject *obj, const void *data, size_t size)
 {
     ext_pins *pins = e->pins;
     if (pins->count == pins->cap) {
@@ -45,6 +45,7 @@ pin(encoder *e, PyObject *obj, const void *data)
         return enc_no_memory();
     }
     pins->items[pins->count++] = Py_NewRef(obj);
+    atoll_usage_add(&e->st->self->usage.bytes_out, size);
     atoll_put_varint(&e->w, index);
     return 0;
 }
@@ -116,7 +117,7 @@ put_long_str(encoder *e, PyObject *obj, unsigned tag)
     atoll_put_u8(&e->w, kind);
     atoll_put_varint(&e->w, (uint64_t)length);
     if (pinned) {
-        return pin(e, obj, data);
+        return pin(e, obj, data, size);
     }
     atoll_put_raw(&e->w, data, size);
     return ENC_DONE;
@@ -194,7 +195,7 @@ enc_put_payload(encoder *e, PyObject *obj, unsigned tag, const void *data,
     atoll_put_u8(&e->w, tag);
     atoll_put_varint(&e->w, size);
     if (pinned) {
-        return pin(e, obj, data);
+        return pin(e, obj, data, size);
     }
     atoll_put_raw(&e->w, data, size);
     return ENC_DONE;

@@ -684,57 +684,10 @@ Interpreter_interrupt(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     return interp == NULL ? NULL : ext_interrupt_call(st, interp, exc);
 }
 
-/* Calls atoll._threads.<name>(self, *args, **kwargs). */
-static PyObject *
-call_python(const char *name, PyObject *op, PyObject *const *args,
-            Py_ssize_t nargs, PyObject *kwnames)
-{
-    PyObject *func = ext_state_python("atoll._threads", name);
-    if (func == NULL) {
-        return NULL;
-    }
-    Py_ssize_t nkw = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-    PyObject **all = PyMem_Malloc(sizeof(*all) * (size_t)(nargs + nkw + 1));
-    PyObject *result = NULL;
-    if (all == NULL) {
-        PyErr_NoMemory();
-    }
-    else {
-        all[0] = op;
-        memcpy(all + 1, args, sizeof(*all) * (size_t)(nargs + nkw));
-        result = PyObject_Vectorcall(func, all, (size_t)nargs + 1, kwnames);
-    }
-    PyMem_Free(all);
-    Py_DECREF(func);
-    return result;
-}
-
-static PyObject *
-Interpreter_call_in_thread(PyObject *op, PyTypeObject *Py_UNUSED(cls),
-                           PyObject *const *args, Py_ssize_t nargs,
-                           PyObject *kwnames)
-{
-    return call_python("call_in_thread", op, args, nargs, kwnames);
-}
-
-static PyObject *
-Interpreter_options(PyObject *op, PyTypeObject *Py_UNUSED(cls),
-                    PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    return call_python("Options", op, args, nargs, kwnames);
-}
-
 static PyObject *
 Interpreter_enter(PyObject *op, PyObject *Py_UNUSED(args))
 {
     return Py_NewRef(op);
-}
-
-static PyObject *
-Interpreter_exit(PyObject *op, PyTypeObject *Py_UNUSED(cls),
-                 PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    return call_python("leave_block", op, args, nargs, kwnames);
 }
 
 static PyObject *
@@ -745,6 +698,7 @@ Interpreter_reduce(PyObject *op, PyObject *Py_UNUSED(args))
 }
 
 #include "interpreter_doc.h"
+#include "interpreter_impl.h"
 
 #define METHOD(name, func, doc)                              \
     {                                                        \
@@ -761,6 +715,8 @@ static PyMethodDef Interpreter_methods[] = {
     METHOD("call_in_thread", Interpreter_call_in_thread, call_in_thread_doc),
     METHOD("options", Interpreter_options, options_doc),
     METHOD("interrupt", Interpreter_interrupt, interrupt_doc),
+    METHOD("stats", Interpreter_stats, stats_doc),
+    METHOD("stacks", Interpreter_stacks, stacks_doc),
     METHOD("_exec_with", Interpreter_exec_with, NULL),
     METHOD("_call_with", Interpreter_call_with, NULL),
     METHOD("_call_as", Interpreter_call_as, NULL),

@@ -51,6 +51,31 @@ PyDoc_STRVAR(
     "InterpreterError if something runs there already.");
 
 PyDoc_STRVAR(
+    stats_doc,
+    "stats($self)\n--\n\n"
+    "What the interpreter is doing and has used, as a dict.\n\n"
+    "id, name, state ('idle', 'running', 'closing', 'closed');\n"
+    "uptime_seconds (since atoll has known it), cpu_seconds (of its calls and\n"
+    "of the threads that live there now), busy_share (0.0 to 1.0: the part\n"
+    "of the time in which a call ran); calls, exceptions (calls that ended by\n"
+    "one); messages_in, messages_out, bytes_in, bytes_out (everything that\n"
+    "crossed: arguments, results, items of queues); allocated_blocks\n"
+    "(pymalloc's), threads, views_held (views of its memory elsewhere);\n"
+    "memory_bytes (None unless track_memory() was called).\n\n"
+    "allocated_blocks and threads are None where C code keeps the\n"
+    "interpreter's GIL.  Works on a closed interpreter, too.");
+
+PyDoc_STRVAR(
+    stacks_doc,
+    "stacks($self)\n--\n\n"
+    "What every thread in the interpreter is doing now: a list of\n"
+    "ThreadStack(ident, native_id, name, daemon, in_call, frames), where\n"
+    "frames is a traceback.StackSummary, the innermost frame last, and str()\n"
+    "of each is its stack as text.\n\n"
+    "Raises InterpreterNotFoundError if it is closed, InterpreterError if C\n"
+    "code keeps its GIL, so that there is nothing to be read.");
+
+PyDoc_STRVAR(
     call_in_thread_doc,
     "call_in_thread($self, callable, /, *args, **kwargs)\n--\n\n"
     "Call the callable in the interpreter in a new thread, and return the\n"

@@ -97,6 +97,36 @@ ext_interrupt_judge(ext_visit *visit, PyObject *error);
 PyObject *
 ext_interrupt_stack(atoll_interp *interp, unsigned long thread);
 
+/* Others whom the helper thread serves: dump.c, expose.c, limits.c.  Set once,
+ * by each part's exec. */
+typedef enum ext_rider_id {
+    EXT_RIDER_DUMP,
+    EXT_RIDER_EXPOSE,
+    EXT_RIDER_LIMITS,
+    EXT_RIDER_COUNT,
+} ext_rider_id;
+
+typedef struct ext_rider {
+    /* Whenever the helper is awake.  Returns when to call it again at the
+     * latest.  On the helper thread; Locks: none. */
+    _Atomic(int64_t (*)(int64_t now)) look;
+    /* In the child after fork. */
+    void (*after_fork)(void);
+    atomic_bool wanted; /* the helper must run */
+} ext_rider;
+
+extern ext_rider ext_helper_riders[EXT_RIDER_COUNT];
+/* A descriptor that wakes the helper when it can be read, or -1. */
+extern atomic_int ext_helper_listener;
+
+/* Starts the helper thread if it does not run.  Any thread that is attached
+ * somewhere.  Fails: -1 with OSError. */
+int
+ext_helper_need(void);
+/* Wakes the helper.  Async-signal-safe. */
+void
+ext_helper_ring(void);
+
 /* The process is ending: threads that are stopped for that leave silently. */
 extern atomic_bool ext_interrupt_exiting;
 

@@ -34,6 +34,9 @@ static struct {
     atoll_bell bell;
 } helper = {.lock = PTHREAD_MUTEX_INITIALIZER, .planned = ATOLL_FOREVER};
 
+ext_rider ext_helper_riders[EXT_RIDER_COUNT];
+atomic_int ext_helper_listener = -1;
+
 /* One fork at a time: each of them joins the helper. */
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -121,15 +124,33 @@ look_at_timers(void)
 static void
 doze(int64_t when)
 {
-    struct pollfd fd = {.fd = helper.bell.read_fd, .events = POLLIN};
+    struct pollfd fds[2] = {
+        {.fd = helper.bell.read_fd, .events = POLLIN},
+        {.fd = atomic_load(&ext_helper_listener), .events = POLLIN},
+    };
     int wait = -1;
     if (when != ATOLL_FOREVER) {
         int64_t left = (when - atoll_now() + EXT_MS - 1) / EXT_MS;
         wait = left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
     }
-    if (poll(&fd, 1, wait) > 0) {
+    if (poll(fds, 2, wait) > 0 && fds[0].revents != 0) {
         atoll_bell_silence(&helper.bell);
     }
+}
+
+/* Serves the others.  When to wake next for them. */
+static int64_t
+look_at_riders(void)
+{
+    int64_t next = ATOLL_FOREVER;
+    for (size_t i = 0; i < EXT_RIDER_COUNT; i++) {
+        int64_t (*look)(int64_t) = atomic_load(&ext_helper_riders[i].look);
+        if (look != NULL) {
+            int64_t at = look(atoll_now());
+            next = at < next ? at : next;
+        }
+    }
+    return next;
 }
 
 static void *
@@ -145,6 +166,8 @@ help(void *Py_UNUSED(arg))
             return NULL;
         }
         int64_t look = ext_signals_look();
+        next = look < next ? look : next;
+        look = look_at_riders();
         doze(look < next ? look : next);
     }
 }
@@ -212,6 +235,9 @@ ext_interrupt_parent_after_fork(void)
 {
     bool needed
         = helper.head != NULL || atomic_load(&ext_attach_main_inside) >= 0;
+    for (size_t i = 0; i < EXT_RIDER_COUNT; i++) {
+        needed |= atomic_load(&ext_helper_riders[i].wanted);
+    }
     ext_helper_unlock();
     (void)pthread_mutex_unlock(&fork_lock);
     if (needed) {
@@ -231,4 +257,9 @@ ext_interrupt_after_fork(void)
     }
     atomic_store(&helper.running, false);
     ext_signals_after_fork();
+    for (size_t i = 0; i < EXT_RIDER_COUNT; i++) {
+        if (atomic_load(&ext_helper_riders[i].look) != NULL) {
+            ext_helper_riders[i].after_fork();
+        }
+    }
 }

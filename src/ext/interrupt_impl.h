@@ -11,15 +11,9 @@
 /* --- interrupt_helper.c ----------------------------------------------------- */
 
 /* Starts the helper thread if it does not run.  Any thread.
- * Fails: -1, errno set; ext_helper_need: with an exception. */
+ * Fails: -1, errno set. */
 int
 ext_helper_start(void);
-int
-ext_helper_need(void);
-
-/* Wakes the helper.  Async-signal-safe. */
-void
-ext_helper_ring(void);
 
 /* Guards every visit's timer.  Taken before a record's lock. */
 void

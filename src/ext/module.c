@@ -33,6 +33,9 @@ static const struct late_part {
      {"AtomicInt", "Barrier", "BoundedSemaphore", "Condition", "Event", "Lock",
       "RLock", "Semaphore", "_sync_alive"}},
     {&ext_pool_part, {"_Pool"}},
+    {&ext_inspect_part,
+     {"_stats", "_stacks", "_dump_stacks", "_register_dump",
+      "_unregister_dump", "_expose_begin", "_expose", "_unexpose"}},
 };
 #define N_LATE (sizeof(late_parts) / sizeof(late_parts[0]))
 

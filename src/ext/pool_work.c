@@ -41,7 +41,7 @@ take_failure(ext_visit *visit, atoll_task *task, uint8_t outcome)
     pool_part *part = ext_pool_part_of(st);
     PyObject *error = PyErr_GetRaisedException();
     ext_verdict verdict = ext_interrupt_judge(visit, error);
-    task->failed = true;
+    task->failed = visit->failed = true;
     task->outcome = !verdict.interrupted ? outcome
                     : verdict.timed_out  ? POOL_TIMED_OUT
                                          : POOL_INTERRUPTED;
@@ -411,6 +411,7 @@ ext_pool_work(ext_state *st, PoolObject *pool, atoll_interp *interp)
     int reason = -1;
     atoll_worker_join(sched, &run.worker);
     if (ext_attach_enter(st, interp, EXT_VISIT_RUN, &run.visit) == 0) {
+        atoll_usage_cancel(&interp->usage, run.visit.clock, &run.visit.span);
         ext_attach_end_call(&run.visit); /* none has begun */
         atoll_interp_acquire(interp);
         atoll_worker_enter(sched, &run.worker, interp);

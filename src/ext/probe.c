@@ -52,15 +52,15 @@ run(void *arg)
     return NULL;
 }
 
-static bool
-start_thread(ext_probe *probe)
+bool
+ext_probe_thread(void *(*work)(void *arg), void *arg)
 {
     sigset_t all;
     sigset_t before;
     pthread_t thread;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int err = pthread_create(&thread, NULL, run, probe);
+    int err = pthread_create(&thread, NULL, work, arg);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (err == 0) {
         (void)pthread_detach(thread);
@@ -105,7 +105,7 @@ ext_probe_start(atoll_interp *interp, void (*work)(ext_probe *probe),
         return NULL;
     }
     atoll_ref_acquire(&probe->count);
-    if (!start_thread(probe)) {
+    if (!ext_probe_thread(run, probe)) {
         atoll_interp_leave(interp, false);
         release(probe);
         release(probe);

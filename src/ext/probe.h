@@ -22,6 +22,10 @@ ext_probe *
 ext_probe_start(atoll_interp *interp, void (*work)(ext_probe *probe),
                 unsigned long thread);
 
+/* A detached C thread without signals.  False: there is none to be had. */
+bool
+ext_probe_thread(void *(*run)(void *arg), void *arg);
+
 /* Waits for the work.  False: it is not done yet; it goes on alone.
  * Attached: to nothing (the caller releases its GIL). */
 bool

@@ -97,6 +97,7 @@ take_failure(ext_visit *visit, outcome *out, outcome_kind kind)
 {
     ext_state *st = visit->state;
     PyObject *error = PyErr_GetRaisedException();
+    visit->failed = true;
     out->kind = kind;
     atoll_frame_reset(&out->value);
     ext_verdict verdict = ext_interrupt_judge(visit, error);

@@ -16,7 +16,7 @@ C_FILES = sorted(SRC.glob("*/*.[ch]"))
 CORE_LAYERS = [
     {"base", "atomic"},  # base.c counts with atomics; no header goes round
     {"platform", "stack"},
-    {"frame", "memo", "table"},
+    {"frame", "memo", "table", "usage"},
     {"waiting"},
     {"wire", "queue", "async", "block", "sync", "def"},
     {"registry"},

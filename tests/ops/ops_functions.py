@@ -1,0 +1,80 @@
+"""Functions that the tests of operations run in other interpreters."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import atoll
+from atoll.sync import Event
+
+left: list[Any] = []
+
+
+def noop() -> None:
+    pass
+
+
+def fail() -> None:
+    raise ValueError("as wanted")
+
+
+def echo(value: Any) -> Any:
+    return value
+
+
+def burn(seconds: float) -> None:
+    """Uses so much CPU time."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def burn_for_ever() -> None:
+    while True:
+        pass
+
+
+def wait_for(started: Event, release: Event) -> None:
+    started.set()
+    release.wait(120)
+
+
+def wait_deep(started: Event, release: Event, depth: int) -> None:
+    if depth:
+        wait_deep(started, release, depth - 1)
+    else:
+        wait_for(started, release)
+
+
+def leave_blocks(count: int) -> None:
+    left.append([object() for _ in range(count)])
+
+
+def start_thread(started: Event, release: Event, name: str, daemon: bool = False) -> None:
+    thread = threading.Thread(target=wait_for, args=(started, release), name=name, daemon=daemon)
+    thread.start()
+
+
+def burn_in_thread(seconds: float, started: Event, release: Event) -> None:
+    def work() -> None:
+        burn(seconds)
+        wait_for(started, release)
+
+    threading.Thread(target=work).start()
+
+
+def keep_gil(started: Event) -> int:
+    """C code that keeps its interpreter's GIL for a second or more."""
+    started.set()
+    return sum(range(100_000_000))
+
+
+def call_inside(burn_here: float, burn_there: float) -> dict[str, Any]:
+    """Calls another interpreter from this one; its stats."""
+    with atoll.create() as inner:
+        inner.call(noop)
+        burn(burn_here)
+        inner.call(burn, burn_there)
+        return inner.stats()
