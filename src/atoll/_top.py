@@ -89,7 +89,7 @@ def exposed() -> list[int]:
         except OSError:
             continue
         for name in names:
-            pid, dot, kind = name.partition(".")
+            pid, _dot, kind = name.partition(".")
             if kind == "sock" and pid.isdecimal():
                 with socket.socket(socket.AF_UNIX) as sock:
                     try:

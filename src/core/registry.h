@@ -86,9 +86,9 @@ typedef struct atoll_interp {
     uint32_t orphans;            /* how many of them are orphans [lock] */
     atoll_chore *chores;         /* [lock] */
     _Atomic uint32_t has_chores; /* hint: chores or orphans wait */
-    void *ext;       /* ext_state, while life < GONE; see ext/state.h */
-    int64_t born;    /* when the record was made: atoll_now() */
-    int64_t died;    /* when it was GONE, or 0 [lock] */
+    void *ext;    /* ext_state, while life < GONE; see ext/state.h */
+    int64_t born; /* when the record was made: atoll_now() */
+    int64_t died; /* when it was GONE, or 0 [lock] */
     atoll_usage usage;
     int64_t creator; /* id of the interpreter that made it, or -1 */
     char *name;      /* UTF-8, or NULL [lock] */

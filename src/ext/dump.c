@@ -31,8 +31,8 @@
 
 typedef struct slot {
     atomic_bool on;
-    atomic_bool rang; /* the signal came; not dumped yet */
-    atomic_int fd;    /* a duplicate, ours */
+    atomic_bool rang;        /* the signal came; not dumped yet */
+    atomic_int fd;           /* a duplicate, ours */
     struct sigaction before; /* written before the handler is there */
 } slot;
 
@@ -214,7 +214,7 @@ dump_thread(void *Py_UNUSED(arg))
         slot *s = &dumps.slots[number];
         if (atomic_exchange(&s->rang, false)) {
             (void)pthread_mutex_lock(&dumps.lock);
-            int fd = atomic_load(&s->on) 
+            int fd = atomic_load(&s->on)
                          ? fcntl(atomic_load(&s->fd), F_DUPFD_CLOEXEC, 3)
                          : -1;
             (void)pthread_mutex_unlock(&dumps.lock);

@@ -36,7 +36,7 @@
 
 static struct {
     pthread_mutex_t lock;
-    int fd; /* listening, ours; -1: none [lock] */
+    int fd;       /* listening, ours; -1: none [lock] */
     bool claimed; /* by one interpreter [lock] */
     atomic_int clients;
 } exposed = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1};

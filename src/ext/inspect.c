@@ -61,10 +61,9 @@ make_frames(ext_look_reader *reader, uint32_t count)
     for (uint32_t i = 0; i < count; i++) {
         ext_look_frame frame;
         ext_look_frame_next(reader, &frame);
-        PyObject *item
-            = list == NULL ? NULL
-                           : Py_BuildValue("(sis)", frame.file, frame.line,
-                                           frame.name);
+        PyObject *item = list == NULL ? NULL
+                                      : Py_BuildValue("(sis)", frame.file,
+                                                      frame.line, frame.name);
         if (item == NULL) {
             Py_CLEAR(list);
         }
@@ -85,13 +84,12 @@ make_threads(const ext_look *look)
     ext_look_open(look, &reader);
     while (list != NULL && ext_look_thread_next(&reader, &thread)) {
         PyObject *frames = make_frames(&reader, thread.frames);
-        PyObject *item
-            = frames == NULL
-                  ? NULL
-                  : Py_BuildValue("(kksiiiO)", thread.ident, thread.native_id,
-                                  thread.name, (int)thread.daemon,
-                                  (int)thread.in_call, (int)thread.cut,
-                                  frames);
+        PyObject *item = frames == NULL
+                             ? NULL
+                             : Py_BuildValue(
+                                 "(kksiiiO)", thread.ident, thread.native_id,
+                                 thread.name, (int)thread.daemon,
+                                 (int)thread.in_call, (int)thread.cut, frames);
         Py_XDECREF(frames);
         if (item == NULL || PyList_Append(list, item) < 0) {
             Py_CLEAR(list);

@@ -4,10 +4,9 @@
 
 #include "interpreter.h"
 
-#define INTERPRETER_METHOD(name)                                 \
-    PyObject *name(PyObject *op, PyTypeObject *cls,              \
-                   PyObject *const *args, Py_ssize_t nargs,      \
-                   PyObject *kwnames)
+#define INTERPRETER_METHOD(name)                                           \
+    PyObject *name(PyObject *op, PyTypeObject *cls, PyObject *const *args, \
+                   Py_ssize_t nargs, PyObject *kwnames)
 
 INTERPRETER_METHOD(Interpreter_call_in_thread);
 INTERPRETER_METHOD(Interpreter_options);

@@ -30,12 +30,12 @@ call_python(const char *module, const char *name, PyObject *op,
     return result;
 }
 
-#define IN_PYTHON(method, module, name)                                     \
-    PyObject *method(PyObject *op, PyTypeObject *Py_UNUSED(cls),            \
-                     PyObject *const *args, Py_ssize_t nargs,               \
-                     PyObject *kwnames)                                     \
-    {                                                                       \
-        return call_python(module, name, op, args, nargs, kwnames);         \
+#define IN_PYTHON(method, module, name)                             \
+    PyObject *method(PyObject *op, PyTypeObject *Py_UNUSED(cls),    \
+                     PyObject *const *args, Py_ssize_t nargs,       \
+                     PyObject *kwnames)                             \
+    {                                                               \
+        return call_python(module, name, op, args, nargs, kwnames); \
     }
 
 IN_PYTHON(Interpreter_call_in_thread, "atoll._threads", "call_in_thread")

@@ -68,9 +68,9 @@ static PyObject *
 get_known_threads(void)
 {
     PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
-    PyObject *threading
-        = PyDict_Check(modules) ? PyDict_GetItemString(modules, "threading")
-                                : NULL;
+    PyObject *threading = PyDict_Check(modules)
+                              ? PyDict_GetItemString(modules, "threading")
+                              : NULL;
     if (threading == NULL || !PyModule_Check(threading)) {
         return NULL;
     }

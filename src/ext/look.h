@@ -19,9 +19,9 @@ typedef struct ext_look {
 typedef struct ext_look_thread {
     unsigned long ident;
     unsigned long native_id;
-    bool in_call;     /* runs the interpreter's call, from outside */
-    bool daemon;      /* of threading's */
-    bool cut;         /* there are more frames */
+    bool in_call; /* runs the interpreter's call, from outside */
+    bool daemon;  /* of threading's */
+    bool cut;     /* there are more frames */
     uint32_t frames;
     const char *name; /* threading's; "": it knows none */
 } ext_look_thread;

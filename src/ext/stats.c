@@ -45,9 +45,9 @@ ext_stats_call_cpu(ext_visit *visit)
     if (now < 0) {
         return 0;
     }
-    int64_t cpu = now - visit->span.cpu
-                  - atomic_load_explicit(&visit->span.inner,
-                                         memory_order_relaxed);
+    int64_t cpu
+        = now - visit->span.cpu
+          - atomic_load_explicit(&visit->span.inner, memory_order_relaxed);
     if (visit->above != NULL) {
         /* The call that it is in just now, which is not over. */
         int64_t above = now - visit->above->span.cpu;

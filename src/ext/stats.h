@@ -20,7 +20,7 @@ typedef struct ext_stats {
     int64_t messages_out;
     int64_t bytes_in;
     int64_t bytes_out;
-    int64_t blocks;  /* -1: unknown, as below */
+    int64_t blocks; /* -1: unknown, as below */
     int64_t threads;
     int64_t views;
     int64_t memory;

@@ -65,10 +65,26 @@ def burn_in_thread(seconds: float, started: Event, release: Event) -> None:
     threading.Thread(target=work).start()
 
 
-def keep_gil(started: Event) -> int:
-    """C code that keeps its interpreter's GIL for a second or more."""
+def keep_gil(started: Event, pipe: int) -> None:
+    """C code that keeps its interpreter's GIL until a byte comes through the pipe."""
+    try:
+        import ctypes
+    except ImportError:  # on 3.12 it refuses isolated interpreters
+        started.set()
+        sum(range(150_000_000))  # a second or more
+        return
+    read = ctypes.PyDLL(None).read
+    buffer = ctypes.create_string_buffer(1)
     started.set()
-    return sum(range(100_000_000))
+    read(pipe, buffer, 1)
+
+
+def can_be_read(interp: atoll.Interpreter) -> bool:
+    try:
+        interp.stacks()
+    except atoll.InterpreterError:
+        return False
+    return True
 
 
 def call_inside(burn_here: float, burn_there: float) -> dict[str, Any]:

@@ -82,7 +82,12 @@ class TestStats:
         interp.call(functions.echo, b"x" * 1_000_000)  # large ones are lent, not copied
         interp.call(functions.echo, "y" * 900)
         here2, there2 = me.stats(), interp.stats()
-        for one, other, kind in ((there, there2, "in"), (there, there2, "out"), (here, here2, "out"), (here, here2, "in")):
+        for one, other, kind in (
+            (there, there2, "in"),
+            (there, there2, "out"),
+            (here, here2, "out"),
+            (here, here2, "in"),
+        ):
             more = other[f"bytes_{kind}"] - one[f"bytes_{kind}"]
             assert 1_000_900 <= more < 1_010_000, kind
             assert 2 <= other[f"messages_{kind}"] - one[f"messages_{kind}"] < 10, kind
@@ -241,20 +246,14 @@ class TestStacks:
         thread.join()
         assert len(stack.frames) == 128 and names_of(stack)[-1] == "wait_for"
 
-    def test_c_code_keeps_the_gil(self, interp: atoll.Interpreter) -> None:
-        started = Event()
-        thread = interp.call_in_thread(functions.keep_gil, started)
-        assert started.wait(120)
-        try:
-            with pytest.raises(atoll.InterpreterError, match="keeps its GIL"):
-                interp.stacks()
-            stats = interp.stats()
-            assert stats["state"] == "running" and stats["threads"] is None
-            out = io.StringIO()
-            atoll.dump_stacks(out)
-            assert "cannot be read" in out.getvalue() and "test_c_code_keeps_the_gil" in out.getvalue()
-        finally:
-            thread.join()
+    def test_c_code_keeps_the_gil(self, stuck: atoll.Interpreter) -> None:
+        with pytest.raises(atoll.InterpreterError, match="keeps its GIL"):
+            stuck.stacks()
+        stats = stuck.stats()
+        assert stats["state"] == "running" and stats["threads"] is None
+        out = io.StringIO()
+        atoll.dump_stacks(out)
+        assert "cannot be read" in out.getvalue() and "test_c_code_keeps_the_gil" in out.getvalue()
 
     def test_closed(self) -> None:
         interp = atoll.create()
