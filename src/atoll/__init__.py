@@ -22,6 +22,7 @@ TYPE_CHECKING = False  # importing typing would cost more than all of atoll
 if TYPE_CHECKING:
     from typing import Any
 
+    from . import aio, futures, sync
     from ._install import install, uninstall
 
 #: Public names that are loaded at their first use: name -> module.
@@ -60,6 +61,9 @@ _LAZY = {
     "NotShareableError": "_errors",
     "OwnerDiedError": "_errors",
 }
+
+#: Public modules, loaded when they are first named.
+_MODULES = ("aio", "futures", "sync")
 
 __all__ = [
     "Interpreter",
@@ -102,6 +106,9 @@ def create(
 
 
 def __getattr__(name: str) -> "Any":
+    if name in _MODULES:
+        __import__(f"atoll.{name}")
+        return sys.modules[f"atoll.{name}"]
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module 'atoll' has no attribute {name!r}")
@@ -112,4 +119,4 @@ def __getattr__(name: str) -> "Any":
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -21,6 +21,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "sweep.py": ["--jobs", "2", "--steps", "3", "--people", "300"],
     "mandelbrot.py": ["--jobs", "2", "--size", "60x40", "--iterations", "20", "-o", "mandelbrot.pgm"],
     "wsgi_pool.py": ["--jobs", "2", "--demo", "--deadline", "0.2"],
+    "ping_pong.py": ["--rounds", "200"],
 }
 #: What must be in the output, beside exit status 0.
 PRINTS = {
@@ -32,6 +33,8 @@ PRINTS = {
     "sweep.py": "who were ever ill",
     "mandelbrot.py": "60x40",
     "wsgi_pool.py": "over 1 connection",
+    "ping_pong.py": "processes (Pipe)",
+    "stop.py": "the interpreter is as good as before: 10",
 }
 
 

@@ -344,3 +344,18 @@ def test_the_example_of_the_documentation(tmp_path: Path, first: str) -> None:
     assert out.returncode == 0, out.stderr
     if first or OLD:  # else it is the standard library's, which warns at exit
         assert (out.stdout, out.stderr) == ("spam!\n" * 5, "")
+
+
+def test_modules_without_an_import_of_their_own(tmp_path: Path) -> None:
+    """`import atoll` is enough to name atoll.sync; and it does not load it."""
+    code = """
+import sys, atoll
+assert {"sync", "aio", "futures"} <= set(dir(atoll))
+assert not {"atoll.sync", "atoll.aio", "atoll.futures"} & set(sys.modules)
+print(atoll.sync.Lock, atoll.futures.InterpreterPoolExecutor is atoll.InterpreterPoolExecutor, atoll.aio.call)
+"""
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert out.returncode == 0, out.stderr
+    assert "Lock" in out.stdout and "True" in out.stdout
