@@ -21,11 +21,13 @@ def _positive(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from . import __version__
+    from ._doctor import add_parser as add_doctor
 
     parser = argparse.ArgumentParser(prog="atoll", description="Many Python interpreters in one process.")
     parser.add_argument("--version", action="version", version=f"atoll {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_map(commands)
+    add_doctor(commands)
     bench = commands.add_parser(
         "bench", help="measure this machine: atoll, the standard library's interpreters, threads, processes"
     )
@@ -106,6 +108,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ._bench import run_bench
 
         return run_bench(args)
+    if args.command == "doctor":
+        from ._doctor import run_doctor
+
+        return run_doctor(args)
     from ._cli import run_info
 
     return run_info(args)

@@ -5,6 +5,8 @@ Loaded in every interpreter, so it holds nothing else.
 
 import sys
 
+from . import _core
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -49,10 +51,62 @@ def apply(rest: "dict[str, Any]") -> None:
         data = os.environ._data  # type: ignore[attr-defined]
         data.clear()
         data.update(rest["environ"])
+    if not _watching:
+        watch_extensions()
     if rest.get("install"):
         from ._install import install
 
         install()
+
+
+#: Built-in modules that main must load first, if they are built in (preload.c).
+_BUILT_IN = {"_asyncio", "_datetime", "_decimal", "_elementtree", "_zoneinfo", "pyexpat"}
+_watching = False
+
+
+def watch_extensions() -> None:
+    """Step between import and the extension modules that this interpreter loads.
+
+    A refusal gets a note that says who knows more.  Up to 3.13, what another
+    interpreter must not load first is loaded by main before; 3.13 itself lets
+    main load all but the modules of the new kind.
+    """
+    global _watching
+    _watching = True
+    bootstrap: Any = sys.modules["_frozen_importlib"]
+    loader: Any = sys.modules["_frozen_importlib_external"].ExtensionFileLoader
+    original, builtin = loader.create_module, bootstrap.BuiltinImporter.create_module
+    version = sys.version_info[:2]
+
+    def create_module(self: "Any", spec: "Any") -> "Any":
+        name = spec.name
+        if version == (3, 12) or (version == (3, 13) and name == "_datetime"):
+            _core._load_in_main(name, None if name in ("_asyncio", "_datetime") else spec.origin)
+        try:
+            return original(self, spec)
+        except ImportError as error:
+            from ._imports import add_note
+
+            add_note(error, name)
+            raise
+
+    def create_builtin(spec: "Any") -> "Any":
+        name = spec.name
+        if version < (3, 14) and name in _BUILT_IN:
+            _core._load_in_main(name, None)
+        try:
+            return builtin(spec)
+        except ImportError as error:
+            from ._imports import add_note
+
+            add_note(error, name)
+            raise
+
+    for function in (create_module, create_builtin):
+        # A part of the machinery: tracebacks leave it out as they leave out the rest.
+        function.__code__ = function.__code__.replace(co_filename="<frozen importlib._bootstrap_external>")
+    loader.create_module = create_module
+    bootstrap.BuiltinImporter.create_module = staticmethod(create_builtin)
 
 
 def _filters_mutated() -> None:

@@ -87,6 +87,12 @@ _PyInterpreterState_IsReady(PyInterpreterState *);
 /* Creating two at once is reported unsafe on 3.12 (jep, pybind11#5779). */
 #define EXT_COMPAT_CREATE_SERIALLY (!EXT_PY_313)
 
+/* 3.12 keeps the names of a C function's keyword parameters for all
+ * interpreters in a tuple that the first one to call it allocates, and frees
+ * it in the main one at exit: not its memory, so the process aborts.  3.13
+ * lets main allocate it. */
+#define EXT_COMPAT_EXIT_FREES_FOREIGN (!EXT_PY_313)
+
 /* Who made an interpreter that atoll did not.  Source: pycore_interp.h
  * (3.13+).  Without: unknown. */
 EXT_WEAK extern long

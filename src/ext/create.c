@@ -14,6 +14,7 @@
 #include "create.h"
 
 #include "errors.h"
+#include "exit.h"
 #include "lifecycle.h"
 #include "transfer.h"
 
@@ -334,6 +335,7 @@ ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot,
     }
     atoll_mutex_lock(&interp->lock);
     interp->owned = true;
+    atomic_store(&ext_exit_had_others, true);
     interp->creator = st->self->id;
     atoll_mutex_unlock(&interp->lock);
     if ((initial != NULL && ext_attach_keep_initial(interp, initial) < 0)) {

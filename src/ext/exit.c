@@ -49,9 +49,33 @@ close_one(ext_state *st, atoll_interp *interp, int64_t deadline)
     }
 }
 
+atomic_bool ext_exit_had_others;
+
+static void
+keep(void *Py_UNUSED(ctx), void *Py_UNUSED(ptr))
+{
+}
+
+/* From here on nothing is freed: the process gives its memory back anyway.
+ * One pointer changes, so that a thread that allocates elsewhere meanwhile
+ * reads the old table or the new one.  Only where the end would free what
+ * another interpreter has allocated (compat.h). */
+static void
+stop_freeing(void)
+{
+    if (!EXT_COMPAT_EXIT_FREES_FOREIGN || !atomic_load(&ext_exit_had_others)) {
+        return;
+    }
+    PyMemAllocatorEx allocator;
+    PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &allocator);
+    allocator.free = keep;
+    PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &allocator);
+}
+
 void
 ext_exit_main(ext_state *st)
 {
+    stop_freeing();
     atoll_interp **list = NULL;
     size_t count = 0;
     int64_t deadline = atoll_now() + GRACE_NS;

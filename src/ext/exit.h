@@ -10,6 +10,9 @@
 void
 ext_exit_main(ext_state *st);
 
+/* Another interpreter has been made in this process.  Any thread. */
+extern atomic_bool ext_exit_had_others;
+
 /* Registers the fork handlers, once.  Attached: anywhere. */
 int
 ext_exit_watch_forks(void);

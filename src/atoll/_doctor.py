@@ -1,0 +1,245 @@
+"""`atoll doctor`: which installed distributions work in isolated interpreters.
+
+    _doctor_find    what there is to import
+    _doctor_judge   starts the probes of one distribution, and judges
+    _doctor_child   a probe: the process that imports
+    _doctor_inside  what runs in each of its interpreters
+    _doctor_cache   what was found out before
+
+Nothing here knows any package by name: what doctor says it has seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from . import _progress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ._doctor_cache import Cache
+    from ._doctor_find import Found, Index
+    from ._doctor_judge import Prober
+
+_DESCRIPTION = """\
+Tells which installed distributions work in isolated interpreters: all of them, or those that the
+NAMEs name, be it a distribution (PyYAML) or a module (yaml).  Each is imported by child processes:
+in a plain interpreter; then in isolated ones, in one, two in turn, several at once, in one after others
+were closed, and beside the main interpreter; and, where that fails, with a shared GIL.
+
+verdicts:
+  works                  imports everywhere, and ends cleanly
+  works, slower          imports, but a part in C refused and a fallback was taken
+  shared GIL only        works with create(config="legacy"), in which interpreters take turns
+  main interpreter only  works in no other interpreter
+  crashes                ends the process; the signal is named
+  hangs                  is not done within the time limit
+  not importable         fails in a plain interpreter, too: isolation is not to blame
+  nothing to import      brings no module
+
+doctor imports, and no more: a module that works may still crash in use."""
+
+_EPILOG = """\
+exit status: 0 if all work, perhaps slower; 1 if one does not, or if one that was named cannot be imported
+at all; with --strict also if one is slower; 2 for a name that is unknown."""
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be a number of seconds above 0")
+    return value
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to `atoll`'s."""
+    parser = commands.add_parser(
+        "doctor",
+        help="tell which installed distributions work in isolated interpreters",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "names", metavar="NAME", nargs="*", help="a distribution or a module; none: all that is installed"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument(
+        "-j", "--jobs", type=_positive_int, metavar="N", help="so many probes at once (one for each CPU)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        default=120.0,
+        help="what one child process may take (%(default)g)",
+    )
+    parser.add_argument("--strict", action="store_true", help='exit with 1 for "works, slower", too')
+    parser.add_argument("--fresh", action="store_true", help="probe anew what was found out before")
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor write the cache")
+
+
+def _examine(found: Found, prober: Prober, index: Index, cache: Cache | None, fresh: bool) -> dict[str, Any]:
+    from ._doctor_judge import HANGS, Judge
+
+    if cache is not None and not fresh:
+        known = cache.get(found)
+        if known is not None:
+            return {**known, "cached": True}
+    judge = Judge(found, prober, index)
+    finding = judge.finding()
+    # What took too long may take less on a quieter day.
+    if cache is not None and finding["verdict"] != HANGS:
+        cache.put(found, finding, judge.evidence())
+    return {**finding, "cached": False}
+
+
+def _all(
+    chosen: list[Found], index: Index, args: argparse.Namespace, bar: _progress.Silent
+) -> Iterator[dict[str, Any]]:
+    """The findings in the order of what was chosen."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from ._doctor_cache import Cache
+    from ._doctor_judge import Prober
+    from .futures import _default_workers
+
+    prober = Prober(args.timeout)
+    cache = None if args.no_cache else Cache()
+    with ThreadPoolExecutor(args.jobs or _default_workers(), "atoll-doctor") as pool:
+        futures = [
+            pool.submit(_examine, found, prober, index, cache, args.fresh or args.no_cache)
+            for found in chosen
+        ]
+        for future in futures:
+            future.add_done_callback(lambda _: bar.advance(1))
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            prober.stop()
+            for future in futures:
+                future.cancel()
+
+
+# ------------------------------------------------------------ what is printed
+
+
+def explain(reason: dict[str, Any], own: str) -> str:
+    """One reason in words."""
+    from ._doctor_judge import NOT_IMPORTABLE, SLOWER
+
+    module = reason["module"]
+    where = f" ({reason['distribution']})" if _is_foreign(reason, own) else ""
+    if reason["verdict"] == NOT_IMPORTABLE:
+        return f"fails in a plain interpreter, too: {reason['reason']}"
+    if reason["verdict"] == SLOWER:
+        instead = ", ".join(reason["fallback"])
+        if instead:
+            goes_on = f"{reason['by']} falls back to {instead}"
+        else:
+            goes_on = f"{reason['by']} goes on without it"
+        return f"{module}{where} refuses, {goes_on}"
+    target = reason["target"]
+    via = [name for name in dict.fromkeys([target, *reason["via"]]) if name and name != module]
+    steps = f" [{' > '.join([*via, module])}]" if via else ""
+    stage = reason["stage"]
+    when = f", {stage}" if stage and "one interpreter" not in stage and stage not in reason["reason"] else ""
+    return f"{module}{where}: {reason['reason']}{when}{steps}"
+
+
+def _is_foreign(reason: dict[str, Any], own: str) -> bool:
+    from ._doctor_find import normal
+
+    return reason["distribution"] is not None and reason["distribution"] != normal(own)
+
+
+def _table(finding: dict[str, Any], width: int) -> str:
+    name = f"{finding['name']} {finding['version']}".strip()
+    reasons: dict[str, None] = {}
+    for reason in finding["reasons"]:
+        reasons.setdefault(explain(reason, finding["name"]))
+    lines = [f"{finding['verdict']:{width}}  {name}"]
+    lines += [f"{'':{width}}    {text}" for text in list(reasons)[:6]]
+    if len(reasons) > 6:
+        lines.append(f"{'':{width}}    and {len(reasons) - 6} more (--json has them all)")
+    return "\n".join(lines) + "\n"
+
+
+def _is_bad(finding: dict[str, Any], args: argparse.Namespace) -> bool:
+    from ._doctor_judge import NOT_IMPORTABLE, NOTHING, SLOWER, WORKS
+
+    verdict = finding["verdict"]
+    if verdict in (WORKS, NOTHING):
+        return False
+    if verdict == SLOWER:
+        return bool(args.strict)
+    if verdict == NOT_IMPORTABLE:
+        return bool(args.names)
+    return True
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """The command; its exit status."""
+    from ._doctor_find import resolve
+
+    chosen, unknown, index = resolve(args.names)
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        print(f"atoll doctor: no distribution and no module is named {names}", file=sys.stderr)
+        return 2
+    bar = _progress.make()
+    bar.set_total(len(chosen))
+    findings = _all(chosen, index, args, bar)
+    try:
+        return _print(findings, args, bar)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        findings.close()  # type: ignore[attr-defined]
+        bar.close()
+
+
+def _print(findings: Iterator[dict[str, Any]], args: argparse.Namespace, bar: _progress.Silent) -> int:
+    from . import __version__
+    from ._doctor_judge import VERDICTS
+
+    width = max(map(len, VERDICTS))
+    seen = []
+    for finding in findings:
+        seen.append(finding)
+        if not args.json:
+            bar.write(_table(finding, width))
+            sys.stdout.flush()
+    counts = {verdict: sum(one["verdict"] == verdict for one in seen) for verdict in VERDICTS}
+    if args.json:
+        bar.close()
+        facts = {
+            "atoll": __version__,
+            "python": sys.version.split()[0],
+            "executable": sys.executable,
+            "counts": counts,
+            "distributions": seen,
+        }
+        print(json.dumps(facts, indent=2))
+    elif len(seen) != 1:
+        parts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+        bar.write(f"\n{len(seen)} distributions: {parts or 'none'}\n")
+    sys.stdout.flush()
+    return 1 if any(_is_bad(finding, args) for finding in seen) else 0
