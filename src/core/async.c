@@ -7,7 +7,7 @@
  * that.
  *
  * Locks: queue -> loop; all_loops -> loop (fork only: table -> queues ->
- * all_loops -> loops).
+ * all_loops -> loops); nothing else is taken under either.
  */
 #include "async.h"
 
@@ -147,6 +147,24 @@ async_ring(atoll_loop *loop)
     }
     atoll_mutex_unlock(&loop->lock);
     atoll_loop_release(loop);
+}
+
+void
+atoll_loop_wake_all(int64_t interp)
+{
+    atoll_mutex_lock(&all_loops);
+    for (atoll_loop *at = first_loop; at != NULL; at = at->next) {
+        if (at->owner != interp) {
+            continue;
+        }
+        atoll_mutex_lock(&at->lock);
+        if (!at->rung && !at->closed) {
+            at->rung = true;
+            atoll_bell_ring(&at->bell);
+        }
+        atoll_mutex_unlock(&at->lock);
+    }
+    atoll_mutex_unlock(&all_loops);
 }
 
 /* Locks: the loop's, held. */

@@ -35,6 +35,11 @@ atoll_loop_new(atoll_loop **out_loop) ATOLL_MUST_CHECK;
  * is closed, should nobody else have done it. */
 void
 atoll_loop_set_owner(atoll_loop *loop, int64_t interp);
+/* Rings all loops of that interpreter, though nothing may be done: their
+ * threads come back from their polls, and see what else they were told.
+ * Locks: may be called under a registry record's. */
+void
+atoll_loop_wake_all(int64_t interp);
 void
 atoll_loop_acquire(atoll_loop *loop);
 void

@@ -38,6 +38,7 @@
 #include "module.h"
 #include "run.h"
 #include "transfer.h"
+#include "../core/async.h"
 
 #include <string.h>
 
@@ -81,6 +82,8 @@ tell(atoll_interp *interp, ext_visit *visit)
             atoll_interp_release(interp);
         }
     }
+    /* Last: an event loop that waits on a queue looks at once. */
+    atoll_loop_wake_all(interp->id);
 }
 
 /* Locks: the helper's and interp's; visit is the running call. */

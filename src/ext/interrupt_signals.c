@@ -24,6 +24,7 @@
 
 #include "module.h"
 #include "run.h"
+#include "../core/async.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -296,6 +297,7 @@ send_signal(void)
                != 0;
         atoll_interp_leave(interp, false);
     }
+    atoll_loop_wake_all(id);
     atoll_interp_release(interp);
     return full;
 }

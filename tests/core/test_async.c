@@ -321,6 +321,36 @@ test_close(void)
 }
 
 /* A node keeps its queue and its loop alive. */
+/* Woken without a result: it rings once, and goes on as before. */
+static void
+test_wake_all(void)
+{
+    atoll_queue *queue = new_queue(0);
+    atoll_loop *loop = new_loop();
+    atoll_loop *other = new_loop();
+    atoll_loop_set_owner(loop, 5);
+    atoll_loop_set_owner(other, 6);
+    atoll_async *node = begin_get(queue, loop);
+    atoll_loop_wake_all(5);
+    atoll_loop_wake_all(5);
+    CHECK(rings(loop, 0) && !rings(other, 0));
+    CHECK(atoll_loop_take(loop) == NULL);
+    CHECK(!rings(loop, 0));
+    atoll_loop_wake_all(5);
+    put(queue, 1);
+    CHECK(rings(loop, 0));
+    CHECK(atoll_loop_take(loop) == node);
+    CHECK(atoll_loop_take(loop) == NULL && !rings(loop, 0));
+    atoll_frame *frame = NULL;
+    CHECK(atoll_async_finish(node, &frame) == ATOLL_OK);
+    CHECK(frame != NULL && take_value(frame) == 1);
+    (void)atoll_async_free(node);
+    atoll_loop_close(other);
+    atoll_loop_wake_all(6);
+    atoll_loop_release(other);
+    end(loop, queue);
+}
+
 static void
 test_references(void)
 {
@@ -523,6 +553,7 @@ main(int argc, char **argv)
     RUN(test_cancel_granted_get_hands_on);
     RUN(test_cancel_granted_put);
     RUN(test_close);
+    RUN(test_wake_all);
     RUN(test_references);
     RUN(test_allocation_failures);
     RUN(test_cancel_race);

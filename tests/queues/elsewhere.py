@@ -351,3 +351,12 @@ def consume_async(queue: atoll.Queue, seed: int) -> list[object]:
 def move_all(queue: atoll.Queue, results: atoll.Queue) -> None:
     for item in queue:
         results.put(item)
+
+
+def await_one(queue: atoll.Queue) -> object:
+    import asyncio
+
+    async def main() -> object:
+        return await queue.aget()
+
+    return asyncio.run(main())

@@ -613,3 +613,89 @@ def child():
 asyncio.run(main())
 """)
         assert printed == "5 for the parent\n"
+
+
+class TestInterrupted:
+    """A loop in another interpreter that sleeps in its poll, waiting for an item, ends as other waits do."""
+
+    BEGIN = (
+        ELSEWHERE
+        + """
+import signal, threading
+from helpers import wait_for
+queue, interp = atoll.create_queue(), atoll.create()
+
+def end(got):
+    assert not any(waiting(queue).values())
+    queue.put("not lost")
+    print(got, queue.get_nowait(), flush=True)
+    os._exit(0)
+"""
+    )
+
+    def test_by_interrupt(self) -> None:
+        printed = run_child(
+            self.BEGIN
+            + """
+for _ in range(20):
+    thread = Thread(interp.call, elsewhere.await_one, queue)
+    wait_for(queue, get=1)
+    assert interp.interrupt()
+    try:
+        got = thread.result()
+    except atoll.ExecutionInterrupted:
+        got = "interrupted"
+    assert got == "interrupted", got
+end(got)
+"""
+        )
+        assert printed == "interrupted not lost\n"
+
+    def test_by_a_deadline(self) -> None:
+        printed = run_child(
+            self.BEGIN
+            + """
+try:
+    interp.options(timeout=0.3).call(elsewhere.await_one, queue)
+except atoll.ExecutionTimeout:
+    end("late")
+"""
+        )
+        assert printed == "late not lost\n"
+
+    def test_by_closing(self) -> None:
+        printed = run_child(
+            self.BEGIN
+            + """
+thread = Thread(interp.call, elsewhere.await_one, queue)
+wait_for(queue, get=1)
+interp.close(interrupt=True, timeout=60)
+try:
+    thread.result()
+except atoll.InterpreterError:
+    end("closed")
+"""
+        )
+        assert printed == "closed not lost\n"
+
+    @pytest.mark.parametrize("where", ["inside", "main"])
+    def test_by_ctrl_c(self, where: str) -> None:
+        printed = run_child(
+            self.BEGIN
+            + """
+def press():
+    wait_for(queue, get=1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=press).start()
+try:
+    if sys.argv[1] == "inside":
+        interp.call(elsewhere.await_one, queue)
+    else:
+        elsewhere.await_one(queue)
+except KeyboardInterrupt:
+    end("pressed")
+""",
+            where,
+        )
+        assert printed == "pressed not lost\n"
