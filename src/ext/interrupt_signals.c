@@ -287,6 +287,9 @@ send_signal(void)
     }
     int64_t id = atomic_load(&ext_attach_main_inside);
     atoll_interp *interp = NULL;
+    if (id < 0) {
+        atoll_loop_wake_all(0); /* of the main interpreter */
+    }
     if (id < 0 || _PyEval_AddPendingCall == NULL
         || atoll_registry_find(id, &interp) != ATOLL_OK) {
         return false;

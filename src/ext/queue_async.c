@@ -166,6 +166,16 @@ new_pending(ext_state *st, queue_object *queue, PyObject *future)
     return self;
 }
 
+/* The operation waits, and its event loop is going to sleep in a poll.  On the
+ * main thread the signals are looked after, as before a sleep at the parker:
+ * one that comes just before the poll, or to another thread, would wake
+ * nobody. */
+static void
+before_poll(void)
+{
+    (void)ext_attach_parker();
+}
+
 PyDoc_STRVAR(loop_get_doc, "get($self, queue, future, /)\n--\n\n"
                            "Begin an aget: a QueuePending.");
 
@@ -191,6 +201,9 @@ loop_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
         return queue_fail(self->st, queue->queue, status);
     }
     pending->ready = status == ATOLL_OK;
+    if (!pending->ready) {
+        before_poll();
+    }
     return (PyObject *)pending;
 }
 
@@ -227,6 +240,9 @@ loop_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
         return queue_fail(self->st, queue->queue, status);
     }
     pending->ready = status == ATOLL_OK;
+    if (!pending->ready) {
+        before_poll();
+    }
     return (PyObject *)pending;
 }
 

@@ -678,14 +678,19 @@ except atoll.InterpreterError:
         )
         assert printed == "closed not lost\n"
 
+    @pytest.mark.parametrize("to", ["process", "other thread"])
     @pytest.mark.parametrize("where", ["inside", "main"])
-    def test_by_ctrl_c(self, where: str) -> None:
+    def test_by_ctrl_c(self, where: str, to: str) -> None:
+        """Whichever thread the signal comes to: only in the main one does it end the poll by itself."""
         printed = run_child(
             self.BEGIN
             + """
 def press():
     wait_for(queue, get=1)
-    os.kill(os.getpid(), signal.SIGINT)
+    if sys.argv[2] == "process":
+        os.kill(os.getpid(), signal.SIGINT)
+    else:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
 threading.Thread(target=press).start()
 try:
@@ -697,5 +702,6 @@ except KeyboardInterrupt:
     end("pressed")
 """,
             where,
+            to,
         )
         assert printed == "pressed not lost\n"

@@ -27,3 +27,18 @@ class TestSimpleQueue(Names, test_queue.BaseSimpleQueueTest, test_queue.unittest
 
     def setUp(self) -> None:
         self.q = atoll.create_queue()
+
+    # These ask for gigabytes, which threads do not need; the same without.
+
+    def test_many_threads(self) -> None:
+        self.run_many(10_000, self.consume)
+
+    def test_many_threads_nonblock(self) -> None:
+        self.run_many(10_000, self.consume_nonblock)
+
+    def test_many_threads_timeout(self) -> None:
+        self.run_many(1000, self.consume_timeout)
+
+    def run_many(self, count: int, consume: object) -> None:
+        inputs = list(range(count))
+        assert sorted(self.run_threads(50, self.q, inputs, self.feed, consume)) == inputs
