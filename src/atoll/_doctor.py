@@ -138,27 +138,46 @@ def _all(
 # ------------------------------------------------------------ what is printed
 
 
-def explain(reason: dict[str, Any], own: str) -> str:
-    """One reason in words."""
+def explain(finding: dict[str, Any]) -> list[str]:
+    """A finding's reasons in words, one to each module that is to blame."""
     from ._doctor_judge import NOT_IMPORTABLE, SLOWER
 
-    module = reason["module"]
-    where = f" ({reason['distribution']})" if _is_foreign(reason, own) else ""
-    if reason["verdict"] == NOT_IMPORTABLE:
-        return f"fails in a plain interpreter, too: {reason['reason']}"
-    if reason["verdict"] == SLOWER:
-        instead = ", ".join(reason["fallback"])
-        if instead:
-            goes_on = f"{reason['by']} falls back to {instead}"
+    by_blame: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for reason in finding["reasons"]:
+        by_blame.setdefault((reason["verdict"], reason["module"]), []).append(reason)
+    lines = []
+    for (verdict, module), reasons in by_blame.items():
+        first = reasons[0]
+        where = f" ({first['distribution']})" if _is_foreign(first, finding["name"]) else ""
+        if verdict == NOT_IMPORTABLE:
+            lines.append(f"fails in a plain interpreter, too: {first['reason']}")
+        elif verdict == SLOWER:
+            instead = ", ".join(first["fallback"])
+            goes_on = f"falls back to {instead}" if instead else "goes on without it"
+            lines.append(f"{module}{where} refuses, {first['by']} {goes_on}")
         else:
-            goes_on = f"{reason['by']} goes on without it"
-        return f"{module}{where} refuses, {goes_on}"
-    target = reason["target"]
-    via = [name for name in dict.fromkeys([target, *reason["via"]]) if name and name != module]
-    steps = f" [{' > '.join([*via, module])}]" if via else ""
-    stage = reason["stage"]
-    when = f", {stage}" if stage and "one interpreter" not in stage and stage not in reason["reason"] else ""
-    return f"{module}{where}: {reason['reason']}{when}{steps}"
+            stage = first["stage"] or ""
+            is_news = stage not in ("", _FIRST_STAGE) and stage not in first["reason"]
+            lines.append(f"{module}{where}: {first['reason']}" + (f", {stage}" if is_news else ""))
+        if verdict != SLOWER or where:
+            lines += _needed_by(module, reasons)
+    return lines
+
+
+_FIRST_STAGE = "in one interpreter"
+
+
+def _needed_by(module: str, reasons: list[dict[str, Any]]) -> list[str]:
+    """Who wanted the module, and by way of whom."""
+    targets = list(dict.fromkeys(one["target"] for one in reasons if one["target"] not in (None, module)))
+    if not targets:
+        return []
+    more = f" and {len(targets) - 3} more" if len(targets) > 3 else ""
+    way = [name for name in reasons[0]["via"] if name not in (*targets, module)]
+    if len(way) > 4:
+        way = [*way[:1], "...", *way[-2:]]
+    by_way = f", by way of {' > '.join(way)}" if way else ""
+    return [f"    needed by {', '.join(targets[:3])}{more}{by_way}"]
 
 
 def _is_foreign(reason: dict[str, Any], own: str) -> bool:
@@ -169,13 +188,11 @@ def _is_foreign(reason: dict[str, Any], own: str) -> bool:
 
 def _table(finding: dict[str, Any], width: int) -> str:
     name = f"{finding['name']} {finding['version']}".strip()
-    reasons: dict[str, None] = {}
-    for reason in finding["reasons"]:
-        reasons.setdefault(explain(reason, finding["name"]))
+    found = explain(finding)
     lines = [f"{finding['verdict']:{width}}  {name}"]
-    lines += [f"{'':{width}}    {text}" for text in list(reasons)[:6]]
-    if len(reasons) > 6:
-        lines.append(f"{'':{width}}    and {len(reasons) - 6} more (--json has them all)")
+    lines += [f"{'':{width}}    {text}" for text in found[:8]]
+    if len(found) > 8:
+        lines.append(f"{'':{width}}    and more (--json has it all)")
     return "\n".join(lines) + "\n"
 
 

@@ -66,7 +66,7 @@ def _close(interps: list[Interpreter], targets: list[str]) -> dict[str, Any]:
 
     while interps:
         try:
-            interps.pop().close(timeout=5.0)
+            interps.pop().close()
         except InterpreterError as error:
             wrong = _broken(f"the interpreter that has imported it cannot be closed: {error}")
             return {"failed": dict.fromkeys(targets, wrong)}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SUFFIXES = sorted(importlib.machinery.EXTENSION_SUFFIXES, key=len, reverse=True)
 #: Modules for the distribution's own tests.
-_TESTS = re.compile(r"(^|_)(test|tests|testing|conftest)(_|$)")
+_TESTS = re.compile(r"^_*(tests?|testing|conftest)$|^_*tests?_|_tests?$")
 _READ_MOST = 2 << 20
 
 
@@ -58,13 +58,14 @@ class Found:
 
     def _outermost(self, packages: set[str]) -> set[str]:
         """The packages, and the modules in no package of this distribution."""
-        roots = set()
+        roots: set[str] = set()
+        tests: set[str] = set()
         for module in {*self.sources, *self.extensions}:
             parts = module.split(".")
             above = [".".join(parts[:n]) for n in range(1, len(parts))]
-            if not any(name in packages for name in above) and not _TESTS.search(parts[-1]):
-                roots.add(module)
-        return roots
+            if not any(name in packages for name in above):
+                (tests if _TESTS.search(parts[0]) else roots).add(module)
+        return roots or tests
 
     def candidates(self) -> dict[str, list[str]]:
         """For each extension module, those of the modules whose text speaks of it.

@@ -9,6 +9,8 @@ itself could no longer be seen to refuse.
 import sys
 from posix import write
 
+from . import _imports  # noqa: F401  (a refusal would load it in the midst of a probe)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,25 +148,40 @@ def _describe(error: BaseException) -> str:
 
 
 def _innermost(error: BaseException) -> tuple[str, list[str]]:
-    """(the module whose code raised it, the modules on the way)."""
+    """(the module whose code led to it, the modules on the way).
+
+    The standard library is to blame only where nobody else is.
+    """
     chain: list[str] = []
-    last = ""
+    last = others = ""
     trace = error.__traceback__
     while trace is not None:
         frame = trace.tb_frame
         if not _is_machinery(frame):
             last = str(frame.f_globals.get("__name__", ""))
+            if last.partition(".")[0] not in sys.stdlib_module_names:
+                others = last
             if frame.f_code.co_name == "<module>" and (not chain or chain[-1] != last):
                 chain.append(last)
         trace = trace.tb_next
-    return last, chain
+    return others or last, chain
+
+
+def _load(target: str) -> None:
+    """Import a module; "NAME@FILE": that extension module alone."""
+    name, alone, path = target.partition("@")
+    if not alone:
+        __import__(name)
+        return
+    bootstrap: Any = sys.modules["_frozen_importlib"]
+    bootstrap._load(bootstrap.ModuleSpec(name, _dynamic(name, path), origin=path))
 
 
 def _import(watch: _Watch, target: str) -> "dict[str, Any] | None":
     """Import it; None, or what went wrong and who is to blame."""
     before = len(watch.refused)
     try:
-        __import__(target)
+        _load(target)
     except BaseException as error:  # SystemExit, and the panics of other languages
         refusal = watch.refusal_of(error)
         if refusal is None and len(watch.refused) > before:

@@ -346,7 +346,11 @@ class Judge:
         return finding
 
     def _suspect(self, verdict: str) -> str | None:
-        """The extension module that does it alone, if there is one."""
+        """The extension module that does it alone, if there is one.
+
+        First each is loaded from its file, without the packages that it is
+        in; then, since some need those, by importing it.
+        """
         loaded = {**self.main.first["modules"], **self.isolated.first["modules"]}
         suffixes = tuple(_doctor_find._SUFFIXES)
         suspects: list[str] = [
@@ -355,10 +359,12 @@ class Judge:
         suspects.sort(
             key=lambda name: (name not in self.found.extensions, self.index.owner(name) is None, name)
         )
-        for name in suspects[:_SUSPECTS]:
-            death = self.prober.probe("isolated", [name]).death()
-            if death is not None and death[0] == verdict:
-                return name
+        suspects = suspects[:_SUSPECTS]
+        for targets in ([f"{name}@{loaded[name]}" for name in suspects], suspects):
+            for name, target in zip(suspects, targets, strict=True):
+                death = self.prober.probe("isolated", [target]).death()
+                if death is not None and death[0] == verdict:
+                    return name
         return None
 
     def _reason(self, verdict: str, module: str, text: str, stage: str | None = None) -> dict[str, Any]:
