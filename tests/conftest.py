@@ -9,10 +9,14 @@ so it counts neither as passed nor as skipped.
 from __future__ import annotations
 
 import operator
+import os
 import re
 import sys
 
 import pytest
+
+#: Allows _core._fail_allocation, here and in child processes.
+os.environ["ATOLL_TESTING"] = "1"
 
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">=": operator.ge, ">": operator.gt, "==": operator.eq}
 

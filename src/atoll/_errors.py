@@ -231,9 +231,13 @@ def was_dropped(told: BaseException) -> bool:
 
 
 def rebuild(kind: type[ExecutionFailed], parts: Any, cause: BaseException | None) -> ExecutionFailed:
-    """The exception for the caller, from snapshot()'s tuple (None: it did not cross)."""
-    if parts is None:
-        parts = (None, "unknown", "unknown", None)
+    """The exception for the caller, from snapshot()'s tuple.
+
+    Where that did not cross, for lack of memory, there is the type's name at most.
+    """
+    if parts is None or isinstance(parts, str):
+        text = f"{parts or 'an exception'} (out of memory: there is no more to tell)"
+        parts = (None, text, text, None)
     error = kind(_make_excinfo(*parts))
     if cause is not None:
         error.__cause__ = cause

@@ -49,7 +49,8 @@ def _refill() -> None:
             _core._warm(spare)
         except BaseException:
             with _wanted:
-                _thread = None  # create() goes on without spares
+                _thread = None  # create() goes on without spares, and asks for them again
+                _wanted.notify_all()
             raise
         with _wanted:
             _spares.setdefault(config, deque()).append(spare)
@@ -60,6 +61,7 @@ def _refill() -> None:
 def _take(config: Any) -> _core.Interpreter | None:
     with _wanted:
         spares = _spares.get(parse(config))
+        _start_thread()
         if not spares:
             return None
         spare = spares.popleft()

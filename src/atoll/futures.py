@@ -235,6 +235,9 @@ def _work(state: _State) -> None:
                 return
             try:
                 core.work(interp.id)
+            except BaseException as error:
+                core.break_if_stranded(f"{type(error).__name__}: {error}")
+                return
             finally:
                 _close(interp)
             if not core.wants_worker():
@@ -251,6 +254,10 @@ def _close(interp: _core.Interpreter) -> None:
         pass  # a thread in it will not end: it is closed at exit
 
 
+#: Until a collector that lacked memory tries again, in seconds.
+_MEMORY_PAUSE = 0.01
+
+
 def _collect(state: _State) -> None:
     """The collector's thread."""
     core = state.core
@@ -258,6 +265,7 @@ def _collect(state: _State) -> None:
         try:
             batch = core.take()
         except MemoryError:
+            time.sleep(_MEMORY_PAUSE)
             continue  # nothing is lost: the next try may find some
         if batch is None:
             del core.start  # which refers to the state

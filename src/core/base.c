@@ -1,6 +1,7 @@
 /* The core's allocator: libc's, with a counter that tests can arm.
  *
- * Not armed, it costs one relaxed load an allocation.
+ * Not armed, it costs one relaxed load an allocation.  Once armed, it counts
+ * what is in use, too: what was in use before is not known.
  */
 #include "base.h"
 
@@ -12,6 +13,25 @@ static atomic_bool armed;
 static atomic_bool sticky_failure;
 static _Atomic uint64_t made;
 static _Atomic uint64_t fail_at;
+static _Atomic int64_t in_use;
+
+void
+atoll_count_use(int pieces)
+{
+    if (ATOLL_UNLIKELY(atomic_load_explicit(&armed, memory_order_relaxed))) {
+        (void)atomic_fetch_add(&in_use, pieces);
+    }
+}
+
+/* Counts what was allocated; NULL was not. */
+static void *
+counted(void *ptr)
+{
+    if (ptr != NULL) {
+        atoll_count_use(1);
+    }
+    return ptr;
+}
 
 static bool
 must_fail(void)
@@ -30,24 +50,31 @@ must_fail(void)
 void *
 atoll_malloc(size_t size)
 {
-    return must_fail() ? NULL : malloc(size ? size : 1);
+    return must_fail() ? NULL : counted(malloc(size ? size : 1));
 }
 
 void *
 atoll_calloc(size_t count, size_t size)
 {
-    return must_fail() ? NULL : calloc(count ? count : 1, size ? size : 1);
+    return must_fail() ? NULL
+                       : counted(calloc(count ? count : 1, size ? size : 1));
 }
 
 void *
 atoll_realloc(void *ptr, size_t size)
 {
+    if (ptr == NULL) {
+        return atoll_malloc(size);
+    }
     return must_fail() ? NULL : realloc(ptr, size ? size : 1);
 }
 
 void
 atoll_free(void *ptr)
 {
+    if (ptr != NULL) {
+        atoll_count_use(-1);
+    }
     free(ptr);
 }
 
@@ -65,4 +92,10 @@ atoll_fail_allocation(uint64_t n, bool sticky)
     atomic_store(&fail_at, n);
     atomic_store(&armed, true);
     return before;
+}
+
+int64_t
+atoll_allocations_in_use(void)
+{
+    return atomic_load(&in_use);
 }

@@ -57,14 +57,22 @@ atoll_realloc(void *ptr, size_t size) ATOLL_MUST_CHECK;
 void
 atoll_free(void *ptr);
 /* For memory that is kept and handed out again without malloc: must this
- * request fail, too? */
+ * request fail, too?  And how many such pieces come into use (they go out of
+ * it: negative). */
 bool
 atoll_allocation_fails(void);
+void
+atoll_count_use(int pieces);
 
 /* Fault injection, for tests only: the n-th allocation from now fails
  * (1: the next one; 0: none), once or, with sticky, from then on.  Process
  * wide; returns how many allocations were made since the last call. */
 uint64_t
 atoll_fail_allocation(uint64_t n, bool sticky);
+/* Allocations less frees since the first call of atoll_fail_allocation: only
+ * the difference between two values says something.  What is kept to be
+ * handed out again is not in use. */
+int64_t
+atoll_allocations_in_use(void);
 
 #endif

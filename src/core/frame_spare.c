@@ -36,12 +36,22 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static bool have_key;
 
+/* Back to malloc: what was kept is not counted as used. */
+static void
+free_spare(void *ptr)
+{
+    if (ptr != NULL) {
+        atoll_count_use(1);
+        atoll_free(ptr);
+    }
+}
+
 static void
 free_list(atoll_frame *frame)
 {
     while (frame != NULL) {
         atoll_frame *next = frame->next;
-        atoll_free(frame);
+        free_spare(frame);
         frame = next;
     }
 }
@@ -114,6 +124,7 @@ take_more(thread_spares *spares)
     if (first == NULL) {
         return atoll_malloc(sizeof(*first));
     }
+    atoll_count_use(1);
     if (!spares->registered && !register_thread(spares)) {
         free_list(first->next);
         return first;
@@ -136,6 +147,7 @@ atoll_spare_take_frame(void)
     }
     spares->first = frame->next;
     spares->count--;
+    atoll_count_use(1);
     return frame;
 }
 
@@ -163,6 +175,7 @@ atoll_spare_give_frame(atoll_frame *frame)
         atoll_free(frame);
         return;
     }
+    atoll_count_use(-1);
     frame->next = spares->first;
     spares->first = frame;
     if (ATOLL_UNLIKELY(++spares->count == 2 * ATOLL_SPARE_BATCH)) {
@@ -208,11 +221,12 @@ atoll_spare_take_buffer(size_t want, size_t *out_cap)
         size_t cap = size_of(data);
         if (cap >= want && cap / 4 <= want && !atoll_allocation_fails()) {
             *out_cap = cap;
+            atoll_count_use(1);
             return data;
         }
         /* Of another size: back, or, when others were quicker, away. */
         if (!store_buffer(data)) {
-            atoll_free(data);
+            free_spare(data);
         }
     }
     return atoll_malloc(want);
@@ -226,6 +240,7 @@ atoll_spare_give_buffer(uint8_t *data, size_t cap)
         return;
     }
     memcpy(data, &cap, sizeof(cap));
+    atoll_count_use(-1);
     if (store_buffer(data)) {
         return;
     }
@@ -234,5 +249,5 @@ atoll_spare_give_buffer(uint8_t *data, size_t cap)
     static _Atomic uint32_t turn;
     uint32_t i = atomic_fetch_add(&turn, 1) % ATOLL_SPARE_BUFFERS;
     data = atomic_exchange(&buffers[i], data);
-    atoll_free(data);
+    free_spare(data);
 }

@@ -32,7 +32,7 @@ atoll_registry_open(void)
 }
 
 static atoll_interp *
-new_record(int64_t id, void *handle)
+new_record(void)
 {
     atoll_interp *interp = atoll_calloc(1, sizeof(*interp));
     if (interp == NULL) {
@@ -47,8 +47,7 @@ new_record(int64_t id, void *handle)
         atoll_free(interp);
         return NULL;
     }
-    interp->id = id;
-    interp->handle = handle;
+    interp->id = -1;
     interp->creator = -1;
     interp->born = atoll_now();
     atoll_ref_init(&interp->count);
@@ -67,23 +66,44 @@ find_place(int64_t id)
     return place;
 }
 
+atoll_interp *
+atoll_registry_prepare(void)
+{
+    return new_record();
+}
+
+atoll_interp *
+atoll_registry_enter(atoll_interp *prepared, int64_t id, void *handle)
+{
+    prepared->id = id;
+    prepared->handle = handle;
+    atoll_mutex_lock(&registry.lock);
+    atoll_interp **place = find_place(id);
+    atoll_interp *found = *place;
+    if (found == NULL || found->id != id) {
+        prepared->next = found;
+        *place = found = prepared;
+        prepared = NULL; /* its reference is the table's */
+    }
+    atoll_interp_acquire(found);
+    atoll_mutex_unlock(&registry.lock);
+    if (prepared != NULL) {
+        atoll_interp_release(prepared);
+    }
+    return found;
+}
+
 atoll_status
 atoll_registry_adopt(int64_t id, void *handle, atoll_interp **out_interp)
 {
-    atoll_mutex_lock(&registry.lock);
-    atoll_interp **place = find_place(id);
-    if (*place == NULL || (*place)->id != id) {
-        atoll_interp *interp = new_record(id, handle);
-        if (interp == NULL) {
-            atoll_mutex_unlock(&registry.lock);
-            return ATOLL_E_NOMEM;
-        }
-        interp->next = *place;
-        *place = interp;
+    if (atoll_registry_find(id, out_interp) == ATOLL_OK) {
+        return ATOLL_OK;
     }
-    atoll_interp_acquire(*place);
-    *out_interp = *place;
-    atoll_mutex_unlock(&registry.lock);
+    atoll_interp *interp = new_record();
+    if (interp == NULL) {
+        return ATOLL_E_NOMEM;
+    }
+    *out_interp = atoll_registry_enter(interp, id, handle);
     return ATOLL_OK;
 }
 

@@ -96,6 +96,7 @@ typedef struct atoll_interp {
      * Freed without any interpreter attached. [lock] */
     void *setup;
     void (*free_setup)(void *setup);
+    struct atoll_interp *to_end; /* in the list of who ends it later [its] */
 } atoll_interp;
 
 /* A word for the binding's whole-process needs, set once.  Called with the
@@ -112,6 +113,15 @@ atoll_registry_open(void) ATOLL_MUST_CHECK;
  * Fails: ATOLL_E_NOMEM; ATOLL_E_SYSTEM. */
 atoll_status
 atoll_registry_adopt(int64_t id, void *handle, atoll_interp **out_interp);
+/* The same in two steps, of which only the first can fail, for who is about
+ * to make an interpreter: a record for whatever it will be (NULL: out of
+ * memory), given back by atoll_interp_release if there is none after all. */
+atoll_interp *
+atoll_registry_prepare(void);
+/* Owns: takes over the reference to `prepared`; the caller gets one to the
+ * record that is returned (another one, if somebody was quicker). */
+atoll_interp *
+atoll_registry_enter(atoll_interp *prepared, int64_t id, void *handle);
 /* Fails: ATOLL_E_NOTFOUND.  Owns: the caller gets a reference. */
 atoll_status
 atoll_registry_find(int64_t id, atoll_interp **out_interp);

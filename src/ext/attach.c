@@ -268,6 +268,19 @@ reserve_entry(thread_table *table)
     return true;
 }
 
+/* The entry is dead: its interpreter was ended on this thread. */
+static void
+drop_entry(thread_table *table, atoll_kept *kept)
+{
+    for (uint32_t i = 0; i < table->used; i++) {
+        if (table->kept[i] == kept) {
+            table->kept[i] = table->kept[--table->used];
+            release_kept(kept);
+            return;
+        }
+    }
+}
+
 /* Lists tstate as this thread's state in interp.  NULL: out of memory. */
 static atoll_kept *
 add_kept(thread_table *table, atoll_interp *interp, PyThreadState *tstate,
@@ -552,12 +565,16 @@ mark_running(ext_visit *visit)
 }
 
 /* The first visit loads atoll in the target.  The exception cannot cross yet:
- * its text does. */
+ * its text does.  Fails: -1; no text: memory was missing. */
 static int
 set_up(atoll_interp *interp, char **out_message)
 {
     if (ext_attach_setup(interp) == 0) {
         return 0;
+    }
+    if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear();
+        return -1;
     }
     PyObject *error = PyErr_GetRaisedException();
     PyObject *text
@@ -616,7 +633,7 @@ begin_visit(ext_state *st, ext_visit *visit, unsigned flags)
 }
 
 /* Attached: to the target, freshly.  Fails: -1; *out_message, which the
- * caller frees, says why (NULL: the interpreter runs already). */
+ * caller frees, says why (NULL: it runs already, or memory is missing). */
 static int
 settle_in(ext_visit *visit, char **out_message, bool *out_busy)
 {
@@ -732,11 +749,13 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
         if (busy) {
             (void)ext_error_from_status(st, ATOLL_E_BUSY, "");
         }
+        else if (message == NULL) {
+            PyErr_NoMemory();
+        }
         else {
             ext_error_format(st, EXT_ERR_INTERPRETER,
                              "interpreter %lld could not be set up: %s",
-                             (long long)interp->id,
-                             message ? message : "out of memory");
+                             (long long)interp->id, message);
         }
         atoll_free(message);
         return -1;
@@ -824,6 +843,7 @@ ext_attach_leave_ended(ext_visit *visit)
         atoll_mutex_lock(&visit->interp->lock);
         visit->kept->tstate = NULL;
         atoll_mutex_unlock(&visit->interp->lock);
+        drop_entry(table, visit->kept);
     }
     unlist_visit(table, visit);
     (void)PyThreadState_Swap(visit->outer);

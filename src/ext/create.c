@@ -181,6 +181,15 @@ ext_create_set_up(atoll_interp *interp)
     }
     result = 0;
 done:
+    if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        /* The next visitor tries again. */
+        atoll_mutex_lock(&interp->lock);
+        if (interp->setup == NULL) {
+            interp->setup = setup;
+            setup = NULL;
+        }
+        atoll_mutex_unlock(&interp->lock);
+    }
     free_setup(setup);
     return result;
 }
@@ -309,6 +318,53 @@ load_in_main(ext_state *st)
     return result;
 }
 
+static PyInterpreterState *
+create_one(PyObject *config, PyThreadState **out_initial)
+{
+    if (EXT_COMPAT_CREATE_SERIALLY) {
+        lock_creation();
+    }
+    PyInterpreterState *handle = create_raw(config, out_initial);
+    if (EXT_COMPAT_CREATE_SERIALLY) {
+        (void)pthread_mutex_unlock(&create_lock);
+    }
+    return handle;
+}
+
+/* Owns: takes over `prepared`.  Another thread may have found the interpreter
+ * already (list_all) and made a record for it: that one is it, then. */
+static atoll_interp *
+enter_record(atoll_interp *prepared, PyInterpreterState *handle)
+{
+    atoll_interp_acquire(prepared);
+    atoll_interp *interp = atoll_registry_enter(
+        prepared, PyInterpreterState_GetID(handle), handle);
+    if (interp != prepared) {
+        atoll_mutex_lock(&interp->lock);
+        interp->owned = true;
+        interp->creator = prepared->creator;
+        interp->setup = prepared->setup;
+        interp->free_setup = prepared->free_setup;
+        prepared->setup = NULL;
+        atoll_mutex_unlock(&interp->lock);
+    }
+    atoll_interp_release(prepared);
+    return interp;
+}
+
+/* Nothing of atoll's has run in it.  Owns: takes over interp. */
+static void
+end_unused(atoll_interp *interp, PyThreadState *initial)
+{
+    PyThreadState *outer = PyThreadState_Swap(initial);
+    Py_EndInterpreter(initial);
+    (void)PyThreadState_Swap(outer);
+    atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
+    atoll_interp_release(interp);
+}
+
+/* All that may fail for lack of memory comes first: there is no good way back
+ * once there is an interpreter. */
 int
 ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot,
                atoll_interp **out_interp)
@@ -316,41 +372,29 @@ ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot,
     if (load_in_main(st) < 0) {
         return -1;
     }
-    if (EXT_COMPAT_CREATE_SERIALLY) {
-        lock_creation();
-    }
-    PyThreadState *initial = NULL;
-    PyInterpreterState *handle = create_raw(config, &initial);
-    if (EXT_COMPAT_CREATE_SERIALLY) {
-        (void)pthread_mutex_unlock(&create_lock);
-    }
-    if (handle == NULL) {
-        return -1;
-    }
-    atoll_interp *interp = NULL;
-    if (atoll_registry_adopt(PyInterpreterState_GetID(handle), handle, &interp)
-        != ATOLL_OK) {
+    atoll_interp *interp = atoll_registry_prepare();
+    if (interp == NULL) {
         PyErr_NoMemory();
-        return -1;
-    }
-    atoll_mutex_lock(&interp->lock);
-    interp->owned = true;
-    atomic_store(&ext_exit_had_others, true);
-    interp->creator = st->self->id;
-    atoll_mutex_unlock(&interp->lock);
-    if ((initial != NULL && ext_attach_keep_initial(interp, initial) < 0)) {
-        PyErr_NoMemory();
-        atoll_interp_release(interp);
         return -1;
     }
     if (snapshot != Py_None
         && ext_create_set_setup(st, interp, snapshot) < 0) {
-        PyObject *error = PyErr_GetRaisedException();
-        if (ext_lifecycle_close(st, interp) < 0) {
-            PyErr_Clear();
-        }
-        PyErr_SetRaisedException(error);
         atoll_interp_release(interp);
+        return -1;
+    }
+    PyThreadState *initial = NULL;
+    PyInterpreterState *handle = create_one(config, &initial);
+    if (handle == NULL) {
+        atoll_interp_release(interp);
+        return -1;
+    }
+    interp->owned = true;
+    interp->creator = st->self->id;
+    atomic_store(&ext_exit_had_others, true);
+    interp = enter_record(interp, handle);
+    if (initial != NULL && ext_attach_keep_initial(interp, initial) < 0) {
+        end_unused(interp, initial);
+        PyErr_NoMemory();
         return -1;
     }
     *out_interp = interp;

@@ -482,7 +482,7 @@ static PyObject *
 resolve_anew(ext_state *st, atoll_def *def)
 {
     function_part *part = get_part(st);
-    ext_function_sweep(part);
+    ext_function_sweep(part, false);
     bool own = false;
     PyObject *obj = is_by_reference(def) ? ext_decode(st, def->blob)
                                          : rebuild(st, def, &own);
@@ -574,6 +574,14 @@ core_definitions(PyObject *module, PyObject *Py_UNUSED(unused))
                          (Py_ssize_t)part->new_count);
 }
 
+/* For the tests: drops what is retired, however little it is. */
+static PyObject *
+core_sweep(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    ext_function_sweep(get_part(ext_state_of_module(module)), true);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef forget_method = {"_forget", core_forget, METH_O, NULL};
 
 static PyMethodDef function_methods[] = {
@@ -581,6 +589,7 @@ static PyMethodDef function_methods[] = {
     {"_home", core_home, METH_NOARGS, NULL},
     {"_is_alive", core_is_alive, METH_O, NULL},
     {"_definitions", core_definitions, METH_NOARGS, NULL},
+    {"_sweep", core_sweep, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

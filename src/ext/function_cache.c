@@ -44,9 +44,9 @@ drop_slots(function_part *part, fn_slot *list)
 
 /* Drops the slots of retired definitions, if enough may have gathered. */
 void
-ext_function_sweep(function_part *part)
+ext_function_sweep(function_part *part, bool now)
 {
-    if (part->new_bytes < SWEEP_BYTES
+    if (!now && part->new_bytes < SWEEP_BYTES
         && (part->new_count < SWEEP_COUNT
             || part->new_count < part->by_id.count / 2)) {
         return;

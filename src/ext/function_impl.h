@@ -132,7 +132,7 @@ ext_function_free_slot(fn_slot *slot);
 /* Drops the slots of retired definitions, if enough may have gathered.  May
  * run Python code. */
 void
-ext_function_sweep(function_part *part);
+ext_function_sweep(function_part *part, bool now);
 
 /* function_proof.c */
 

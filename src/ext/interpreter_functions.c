@@ -9,6 +9,17 @@
 
 #include "interpreter_doc.h"
 
+/* There is no handle to it: it is closed as if the last one had gone. */
+static void
+discard(atoll_interp *interp)
+{
+    atoll_interp_acquire(interp);
+    atoll_mutex_lock(&interp->lock);
+    interp->handles++;
+    atoll_mutex_unlock(&interp->lock);
+    (void)ext_lifecycle_drop_handle(interp);
+}
+
 static PyObject *
 core_create(PyObject *module, PyObject *args)
 {
@@ -28,6 +39,9 @@ core_create(PyObject *module, PyObject *args)
     }
     interp->spare = spare != 0;
     PyObject *self = ext_interpreter_handle(st, interp);
+    if (self == NULL) {
+        discard(interp);
+    }
     atoll_interp_release(interp);
     return self;
 }

@@ -17,7 +17,8 @@
  *
  * The last handle's end must not block nor run Python in a deallocator: it
  * puts the record on the reaper's list; the main thread's next pending call,
- * or the next call into atoll, ends it.
+ * or the next call into atoll, ends it.  What fails for lack of memory is tried
+ * again at the next such call.
  *
  * Locks: `reaper.lock` guards the list; taken alone.
  */
@@ -44,14 +45,9 @@
 /* How long the threads of one that nobody refers to any more are joined. */
 #define REAP_NS 100000000LL
 
-typedef struct reap_entry {
-    struct reap_entry *next;
-    atoll_interp *interp;
-} reap_entry;
-
 static struct {
     pthread_mutex_t lock;
-    reap_entry *head;
+    atoll_interp *head; /* linked by to_end; owns a reference to each */
     atomic_bool any;
     atomic_bool asked; /* a pending call is on its way */
 } reaper = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -147,18 +143,23 @@ settle_threads(atoll_interp *interp, bool joined, int64_t grace)
 
 /* What failed inside, for the caller outside. */
 typedef struct failure {
-    char *text;       /* why it cannot be ended, or NULL */
+    char *text;       /* why it cannot be ended; NULL: out of memory */
     bool half;        /* threads were joined and atexit ran already */
     bool interrupted; /* visit->outer_error has the reason */
 } failure;
 
+/* NULL: out of memory.  No exception is left. */
 static char *
 copy_text(PyObject *text)
 {
     const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
     if (utf8 == NULL) {
+        bool memory = PyErr_ExceptionMatches(PyExc_MemoryError);
         PyErr_Clear();
-        utf8 = "out of memory";
+        if (memory) {
+            return NULL;
+        }
+        utf8 = "its threads cannot be told";
     }
     size_t size = strlen(utf8) + 1;
     char *copy = atoll_malloc(size);
@@ -259,13 +260,13 @@ end_interpreter(ext_visit *visit)
     tell_ended(interp);
 }
 
-/* It refuses work, but close() may be tried again. */
+/* It refuses work; half_ended: close() may be tried again, by anybody. */
 static void
-set_half_ended(atoll_interp *interp)
+set_closing(atoll_interp *interp, bool half_ended)
 {
     atoll_mutex_lock(&interp->lock);
     interp->life = ATOLL_LIFE_CLOSING;
-    interp->half_ended = true;
+    interp->half_ended = half_ended;
     atoll_mutex_unlock(&interp->lock);
 }
 
@@ -342,7 +343,7 @@ close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
     visit.outer_error = NULL;
     ext_attach_leave(&visit);
     if (why.half) {
-        set_half_ended(interp);
+        set_closing(interp, true);
     }
     else {
         atoll_interp_cancel_close(interp);
@@ -352,9 +353,13 @@ close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
         return -1;
     }
     Py_XDECREF(outer_error);
+    if (why.text == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
     ext_error_format(st, EXT_ERR_INTERPRETER,
                      "cannot close interpreter %lld: %s%s",
-                     (long long)interp->id, why.text ? why.text : "?",
+                     (long long)interp->id, why.text,
                      why.half ? " (it is half ended and refuses work)" : "");
     atoll_free(why.text);
     return -1;
@@ -437,20 +442,21 @@ reap_pending(void *Py_UNUSED(arg))
     return 0;
 }
 
+static void
+list_for_reaper(atoll_interp *interp)
+{
+    (void)pthread_mutex_lock(&reaper.lock);
+    interp->to_end = reaper.head;
+    reaper.head = interp;
+    atomic_store(&reaper.any, true);
+    (void)pthread_mutex_unlock(&reaper.lock);
+}
+
 /* Owns: takes over a reference.  Any thread, no interpreter needed. */
 static void
 add_to_reaper(atoll_interp *interp)
 {
-    reap_entry *entry = atoll_malloc(sizeof(*entry));
-    if (entry == NULL) {
-        return; /* it stays until exit */
-    }
-    entry->interp = interp;
-    (void)pthread_mutex_lock(&reaper.lock);
-    entry->next = reaper.head;
-    reaper.head = entry;
-    atomic_store(&reaper.any, true);
-    (void)pthread_mutex_unlock(&reaper.lock);
+    list_for_reaper(interp);
     if (!atomic_exchange(&reaper.asked, true)
         && Py_AddPendingCall(reap_pending, NULL) < 0) {
         atomic_store(&reaper.asked, false);
@@ -469,8 +475,7 @@ ext_lifecycle_drop_handle(atoll_interp *interp)
 {
     atoll_mutex_lock(&interp->lock);
     bool last = --interp->handles == 0 && interp->owned
-                && interp->life == ATOLL_LIFE_OPEN && !interp->running
-                && !interp->spare;
+                && interp->life == ATOLL_LIFE_OPEN && !interp->running;
     if (last) {
         /* Off every list at once; the end comes at the next safe moment. */
         interp->life = ATOLL_LIFE_CLOSING;
@@ -498,20 +503,17 @@ ext_lifecycle_after_fork(void)
 static atoll_interp *
 take_from_reaper(ext_state *st)
 {
-    atoll_interp *found = NULL;
     (void)pthread_mutex_lock(&reaper.lock);
-    reap_entry **place = &reaper.head;
-    while (*place != NULL && (*place)->interp == st->self) {
-        place = &(*place)->next; /* not from inside itself */
+    atoll_interp **place = &reaper.head;
+    while (*place != NULL && *place == st->self) {
+        place = &(*place)->to_end; /* not from inside itself */
     }
-    reap_entry *entry = *place;
-    if (entry != NULL) {
-        *place = entry->next;
-        found = entry->interp;
+    atoll_interp *found = *place;
+    if (found != NULL) {
+        *place = found->to_end;
     }
     atomic_store(&reaper.any, reaper.head != NULL);
     (void)pthread_mutex_unlock(&reaper.lock);
-    atoll_free(entry);
     return found;
 }
 
@@ -519,6 +521,7 @@ void
 ext_lifecycle_reap(ext_state *st)
 {
     PyObject *pending = PyErr_GetRaisedException();
+    atoll_interp *later = NULL;
     for (;;) {
         atoll_interp *interp = take_from_reaper(st);
         if (interp == NULL) {
@@ -527,13 +530,24 @@ ext_lifecycle_reap(ext_state *st)
         /* Nobody waits for this end: what cannot be ended soon (a thread
          * runs in it) stays as it is, unlisted, until the process ends. */
         int64_t deadline = atoll_now() + REAP_NS;
-        atoll_interp_set_life(interp, ATOLL_LIFE_CLOSING);
+        set_closing(interp, false);
         if (wait_for_visits(st, interp) < 0
             || close_marked(st, interp, deadline) < 0) {
+            bool again = PyErr_ExceptionMatches(PyExc_MemoryError);
             PyErr_Clear();
-            set_half_ended(interp);
+            set_closing(interp, !again);
+            if (again) {
+                interp->to_end = later;
+                later = interp;
+                continue;
+            }
         }
         atoll_interp_release(interp);
+    }
+    while (later != NULL) {
+        atoll_interp *next = later->to_end;
+        list_for_reaper(later);
+        later = next;
     }
     PyErr_SetRaisedException(pending);
 }

@@ -68,6 +68,8 @@ typedef struct outcome {
     atoll_frame value;     /* the result, or the snapshot */
     atoll_frame error;     /* the exception itself, empty if it cannot cross */
     ext_pins pins;         /* of the inner interpreter */
+    char name[80];         /* of the exception's type, should memory be missing
+                            * for more */
 } outcome;
 
 static void
@@ -77,6 +79,7 @@ init_outcome(outcome *out)
     out->timed_out = false;
     out->interrupted = false;
     out->outer_error = NULL;
+    out->name[0] = '\0';
     atoll_frame_init(&out->value);
     atoll_frame_init(&out->error);
     ext_pins_init(&out->pins);
@@ -110,6 +113,8 @@ take_failure(ext_visit *visit, outcome *out, outcome_kind kind)
         Py_XDECREF(error);
         return;
     }
+    (void)PyOS_snprintf(out->name, sizeof(out->name), "%.70s",
+                        Py_TYPE(error)->tp_name);
     PyObject *snapshot
         = load(&get_part(st)->snapshot, "atoll._errors", "snapshot");
     PyObject *parts
@@ -215,7 +220,12 @@ raise_failure(ext_state *st, outcome *out)
             Py_XDECREF(cause);
             return NULL;
         }
-        parts = Py_NewRef(Py_None);
+        parts = PyUnicode_DecodeUTF8(out->name, (Py_ssize_t)strlen(out->name),
+                                     "replace");
+        if (parts == NULL) {
+            Py_XDECREF(cause);
+            return NULL;
+        }
     }
     PyObject *rebuild
         = load(&get_part(st)->rebuild, "atoll._errors", "rebuild");

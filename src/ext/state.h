@@ -31,6 +31,7 @@ typedef enum ext_part_id {
     EXT_PART_POOL,
     EXT_PART_INSPECT,
     EXT_PART_PRELOAD,
+    EXT_PART_TESTING,
     EXT_PART_COUNT,
 } ext_part_id;
 

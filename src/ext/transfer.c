@@ -182,18 +182,6 @@ core_decode(PyObject *module, PyObject *data)
     return result;
 }
 
-static PyObject *
-core_fail_allocation(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    unsigned long long number;
-    int sticky = 0;
-    if (!PyArg_ParseTuple(args, "K|p", &number, &sticky)) {
-        return NULL;
-    }
-    return PyLong_FromUnsignedLongLong(
-        atoll_fail_allocation(number, sticky != 0));
-}
-
 static PyMethodDef functions[] = {
     {"_roundtrip", (PyCFunction)(void (*)(void))core_roundtrip,
      METH_FASTCALL | METH_KEYWORDS,
@@ -204,10 +192,6 @@ static PyMethodDef functions[] = {
     {"_encode", core_encode, METH_O,
      PyDoc_STR("The bytes of a value that needs no attachment.")},
     {"_decode", core_decode, METH_O, PyDoc_STR("The value of such bytes.")},
-    {"_fail_allocation", core_fail_allocation, METH_VARARGS,
-     PyDoc_STR("_fail_allocation(n, sticky=False): the n-th allocation of "
-               "the core from now fails; returns the number made since the "
-               "last call.")},
     {NULL, NULL, 0, NULL},
 };
 
