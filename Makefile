@@ -6,11 +6,12 @@
 
 DEV := $(shell sh tools/bootstrap) tools/dev
 
-.PHONY: help demo test build bench lint shell ci clean
+.PHONY: help demo test soak build bench lint shell ci clean
 
 help:
 	@echo 'make demo    parse the whole standard library in parallel interpreters'
 	@echo 'make test    build and run the tests (PYTHON=3.13 chooses a version)'
+	@echo 'make soak    everything at random, with faults, for SECONDS=600'
 	@echo 'make bench   measure this machine'
 	@echo 'make lint    ruff, clang-format, mypy'
 	@echo 'make shell   a shell in which `python` has atoll'
@@ -24,6 +25,9 @@ demo:
 
 test:
 	@$(DEV) test $(PICK) $(ARGS)
+
+soak:
+	@$(DEV) run $(PICK) python tests/soak/soak.py $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 build:
 	@$(DEV) build $(PICK)
