@@ -8,6 +8,7 @@ thread, the collector, sees to all others.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -201,7 +202,9 @@ class _State:
             threads = [*self.workers, self.collector]
         for thread in threads:
             if thread is not None and thread is not me:
-                thread.join(max(0.0, deadline - time.monotonic()))
+                # RuntimeError: another thread is just starting it.
+                with contextlib.suppress(RuntimeError):
+                    thread.join(max(0.0, deadline - time.monotonic()))
         return True
 
 
