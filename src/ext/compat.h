@@ -166,6 +166,19 @@ ext_compat_reset_state(PyThreadState *state)
     }
 }
 
+/* The exception that a thread handles, or None; new reference.
+ * Attached: to state's interpreter. */
+static inline PyObject *
+ext_compat_handled_exception(PyThreadState *state)
+{
+    const _PyErr_StackItem *item = state->exc_info;
+    while ((item->exc_value == NULL || item->exc_value == Py_None)
+           && item->previous_item != NULL) {
+        item = item->previous_item;
+    }
+    return Py_NewRef(item->exc_value == NULL ? Py_None : item->exc_value);
+}
+
 /* Does an asynchronous exception wait for this thread? */
 static inline int
 ext_compat_has_async_exc(const PyThreadState *state)

@@ -13,10 +13,18 @@
 #include "module.h"
 
 static const ext_part *const parts[] = {
-    &ext_errors_part,    &ext_attach_part,    &ext_transfer_part,
-    &ext_function_part,  &ext_run_part,       &ext_output_part,
-    &ext_interrupt_part, &ext_call_part,      &ext_interpreter_part,
-    &ext_preload_part,   &ext_lifecycle_part, /* last: from here on the interpreter is visited */
+    &ext_errors_part,
+    &ext_attach_part,
+    &ext_transfer_part,
+    &ext_function_part,
+    &ext_run_part,
+    &ext_output_part,
+    &ext_interrupt_part,
+    &ext_call_part,
+    &ext_interpreter_part,
+    &ext_preload_part,
+    &ext_frames_part,
+    &ext_lifecycle_part, /* last: from here on the interpreter is visited */
 };
 #define N_PARTS (sizeof(parts) / sizeof(parts[0]))
 

@@ -14,6 +14,7 @@ extern const ext_part ext_output_part;      /* output.c */
 extern const ext_part ext_interrupt_part;   /* interrupt.c */
 extern const ext_part ext_call_part;        /* call_type.c */
 extern const ext_part ext_preload_part;     /* preload.c */
+extern const ext_part ext_frames_part;      /* frames.c */
 extern const ext_part ext_lifecycle_part;   /* lifecycle.c */
 extern const ext_part ext_queue_part;       /* queue_type.c */
 extern const ext_part ext_buffer_part;      /* buffer_type.c */
