@@ -82,7 +82,9 @@ def report(client: Client, points: int) -> None:
     assert all(math.isfinite(share) for share in results.values())
     print(f"{len(results)} points in {seconds:.2f} s; most escape within {widest:.2f}: {results[widest]:.1%}")
     for name, stats in sorted(numbers(client).items()):
-        print(f"{name}: {stats['workers']} interpreters, {stats['done']} calls done, {stats['failed']} failed")
+        print(
+            f"{name}: {stats['workers']} interpreters, {stats['done']} calls done, {stats['failed']} failed"
+        )
     print("dashboard:", client.dashboard_link)
 
 

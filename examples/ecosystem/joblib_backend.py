@@ -10,8 +10,6 @@ import time
 
 from joblib import Parallel, delayed, parallel_config
 
-import atoll.joblib  # registers the backend
-
 
 def collatz(start: int) -> int:
     """Steps until 1."""
