@@ -608,6 +608,7 @@ class _Feed:
         self.auto = chunksize is None
         self.size = chunksize or 1
         self.buffersize = buffersize
+        self.read = 0  # items of the input
         self.waiting = 0  # results that were not taken
         self.tasks: deque[Any] = deque()  # in order of the input
         self.unmeasured: deque[Any] = deque()
@@ -650,6 +651,7 @@ class _Feed:
         if not chunk:
             self.input = None
             return False
+        self.read += len(chunk)
         self.waiting += len(chunk)
         self.hint -= len(chunk)
         try:
@@ -666,10 +668,12 @@ class _Feed:
 
     def send_apart(self, chunk: list[Any]) -> None:
         """Submit one by one what cannot be sent together: only what is at fault fails."""
-        for item in chunk:
+        first = self.read - len(chunk)
+        for number, item in enumerate(chunk, first):
             try:
                 self.tasks.append(self.core.submit_chunk(self.fn, [item], self.star))
             except NotShareableError as error:
+                error.add_note(f"It is of item {number} of what map() was given.")
                 self.tasks.append(_Unsent(error))
 
     most = _CHUNK_MOST

@@ -147,3 +147,12 @@ def fail_with_chain() -> None:
 def stop_here() -> None:
     """Interrupts the very task that runs it, through the waits of Python."""
     raise KeyboardInterrupt
+
+
+def make_loud(value: int) -> Any:
+    """An object that raises SIGINT as it is rebuilt: see test_pool_luck.py."""
+    from test_pool_luck import Loud
+
+    loud = Loud()
+    loud.value = value  # type: ignore[attr-defined]
+    return loud

@@ -1,0 +1,249 @@
+"""Bad luck: exceptions at the worst moment, callbacks that fail, threads and interpreters that cannot be had."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from concurrent.futures import CancelledError
+from typing import Any
+
+import pool_tasks as tasks
+import pytest
+
+import atoll
+from atoll import BrokenInterpreterPool, InterpreterPoolExecutor, futures, sync
+
+LONG = 30
+
+
+class Once:
+    """Stands before a function; raises at its n-th call, before or after calling it."""
+
+    def __init__(self, function: Any, error: BaseException, *, after: bool, at: int = 1) -> None:
+        self.function, self.error, self.after, self.left = function, error, after, at
+
+    def __call__(self, *args: Any) -> Any:
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise self.error
+        value = self.function(*args)
+        if self.left == 0:
+            raise self.error
+        return value
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_ctrl_c_between_the_outcome_and_the_future(
+    pool: InterpreterPoolExecutor, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    """The outcome is there for who asks next, and for who waits at the same time."""
+    event = sync.Event()
+    future = pool.submit(tasks.wait_for, event)
+    got: list[str] = []
+    monkeypatch.setattr(futures, "_settle", Once(futures._settle, KeyboardInterrupt(), after=after))
+    others = [threading.Thread(target=lambda: got.append(future.result(LONG))) for _ in range(2)]
+    event.set()
+    with pytest.raises(KeyboardInterrupt):
+        future.result(LONG)
+    for thread in others:
+        thread.start()
+    assert future.result(LONG) == "done"
+    for thread in others:
+        thread.join(LONG)
+    assert got == ["done", "done"]
+
+
+def test_ctrl_c_before_a_cancelled_future_knows(pool: InterpreterPoolExecutor) -> None:
+    event = sync.Event()
+    futures_ = [pool.submit(tasks.wait_for, event) for _ in range(3)]
+    task = futures_[2]._task
+    assert task.cancel()  # and the exception comes here
+    with pytest.raises(CancelledError):
+        futures_[2].result(LONG)
+    assert futures_[2].cancelled()
+    event.set()
+    assert [future.result(LONG) for future in futures_[:2]] == ["done", "done"]
+
+
+class Loud:
+    """Raises SIGINT the first time that it is rebuilt at home."""
+
+    first = True
+
+    def __setstate__(self, state: Any) -> None:
+        self.__dict__.update(state)
+        if threading.current_thread() is threading.main_thread() and type(self).first:
+            type(self).first = False
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("chunk", [False, True])
+def test_ctrl_c_while_a_result_is_rebuilt(pool: InterpreterPoolExecutor, chunk: bool) -> None:
+    """It is not the task's exception, and the result is not lost."""
+    Loud.first = True
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        if chunk:
+            with pytest.raises(KeyboardInterrupt):
+                list(pool.map(tasks.make_loud, [1]))
+            assert not Loud.first
+            return
+        future = pool.submit(tasks.make_loud, 1)
+        with pytest.raises(KeyboardInterrupt):
+            future.result(LONG)
+        assert not Loud.first
+        assert future.result(LONG).value == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), ValueError("of the callback")])
+def test_a_callback_that_fails(
+    pool: InterpreterPoolExecutor, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    def fail(future: object) -> None:
+        raise error
+
+    event = sync.Event()
+    first = pool.submit(tasks.wait_for, event)
+    first.add_done_callback(fail)
+    done = threading.Event()
+    second = pool.submit(tasks.wait_for, event)
+    second.add_done_callback(lambda future: done.set())
+    event.set()
+    assert done.wait(LONG)
+    assert [first.result(LONG), second.result(LONG)] == ["done", "done"]
+    assert any(record.exc_info and record.exc_info[1] is error for record in caplog.records)
+
+
+def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The submit that needs one fails; where there are workers already, they do the work."""
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        if "collector" not in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with InterpreterPoolExecutor(2) as pool:
+        with monkeypatch.context() as context:
+            context.setattr(threading.Thread, "start", fail)
+            with pytest.raises(RuntimeError, match="can't start"):
+                pool.submit(tasks.square, 2)
+            with pytest.raises(RuntimeError, match="can't start"):
+                pool.map(tasks.square, [2])
+        event, started = sync.Event(), sync.Event()
+        blocker = pool.submit(tasks.wait_for, event, started)
+        assert started.wait(LONG)
+        with monkeypatch.context() as context:
+            context.setattr(threading.Thread, "start", fail)
+            waiting = [pool.submit(tasks.square, n) for n in range(5)]
+            event.set()
+            assert [future.result(LONG) for future in waiting] == [n * n for n in range(5)]
+        assert blocker.result(LONG) == "done"
+        assert pool.stats()["workers"] == 1
+
+
+def test_no_collector_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with InterpreterPoolExecutor(1) as pool:
+        with monkeypatch.context() as context:
+            context.setattr(threading.Thread, "start", fail)
+            with pytest.raises(RuntimeError, match="can't start"):
+                pool.submit(tasks.square, 2)
+        assert pool.submit(tasks.square, 3).result(LONG) == 9
+
+
+def test_no_interpreter_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**kwargs: object) -> None:
+        raise MemoryError("no room")
+
+    with InterpreterPoolExecutor(2) as pool:
+        monkeypatch.setattr(atoll, "create", fail)
+        future = pool.submit(tasks.square, 2)
+        with pytest.raises(BrokenInterpreterPool, match="MemoryError: no room"):
+            future.result(LONG)
+        with pytest.raises(BrokenInterpreterPool, match="no room"):
+            pool.submit(tasks.square, 2)
+
+
+def test_failing_initializer_is_logged_first(caplog: pytest.LogCaptureFixture) -> None:
+    """By the time that a future fails, the reason is in the log, once for each worker that ran it."""
+    with InterpreterPoolExecutor(1, initializer=tasks.fail_to_initialize) as pool:
+        future = pool.submit(tasks.square, 2)
+        with pytest.raises(BrokenInterpreterPool):
+            future.result(LONG)
+        (record,) = caplog.records
+        assert (record.name, record.levelno) == ("concurrent.futures", logging.CRITICAL)
+        assert record.exc_info is not None
+        assert isinstance(record.exc_info[1], atoll.ExecutionFailed)
+        assert "LookupError: no such thing" in str(record.exc_info[1])
+
+
+def test_initializer_fails_while_others_join() -> None:
+    """shutdown() in another thread ends, however the failure falls."""
+    for _ in range(10):
+        pool = InterpreterPoolExecutor(2, initializer=tasks.fail_to_initialize)
+        waiting = [pool.submit(tasks.square, n) for n in range(4)]
+        pool.shutdown(wait=True)
+        for future in waiting:
+            assert isinstance(future.exception(LONG), BrokenInterpreterPool)
+
+
+@pytest.mark.parametrize("chunksize", [None, 1, 3, 100])
+@pytest.mark.parametrize("buffersize", [None, 4])
+def test_map_of_an_item_that_cannot_be_sent(chunksize: int | None, buffersize: int | None) -> None:
+    """What stands before it is given, and all others run."""
+    import sys
+
+    done = sync.AtomicInt(0)
+    items = [sys._getframe() if n == 7 else n for n in range(10)]
+    with InterpreterPoolExecutor(2) as pool:
+        got = pool.map(lambda n: done.add(1) * 0, items, chunksize=chunksize, buffersize=buffersize)
+        assert [next(got) for _ in range(7)] == [0] * 7
+        with pytest.raises(atoll.NotShareableError) as caught:
+            next(got)
+        assert any("item 7" in note for note in caught.value.__notes__)
+    assert done.load() == 9 if buffersize is None else done.load() >= 7
+
+
+def test_pool_as_an_argument_is_another_one(pool: InterpreterPoolExecutor) -> None:
+    """A task that shuts "its own" pool down has a pool of its own."""
+    assert pool.submit(pool.shutdown).result(LONG) is None
+    assert pool.submit(tasks.square, 3).result(LONG) == 9
+
+
+def test_shutdown_from_a_task(pool: InterpreterPoolExecutor) -> None:
+    """By way of the interpreter that made the pool."""
+    queue = atoll.create_queue()
+    asked = threading.Thread(target=lambda: pool.shutdown(wait=queue.get()))
+    asked.start()
+
+    def ask(queue: atoll.Queue[bool]) -> str:
+        queue.put(True)
+        return "asked"
+
+    assert pool.submit(ask, queue).result(LONG) == "asked"
+    asked.join(LONG)
+    assert not asked.is_alive()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pool.submit(tasks.noop)
+
+
+def test_reprs() -> None:
+    with InterpreterPoolExecutor(2, "crew") as pool:
+        assert repr(pool) == "<InterpreterPoolExecutor 'crew', 0 of 2 workers, 0 running, 0 queued>"
+        event, started = sync.Event(), sync.Event()
+        future = pool.submit(tasks.wait_for, event, started)
+        assert started.wait(LONG)
+        assert "1 running" in repr(pool)
+        assert "state=running" in repr(future)
+        event.set()
+        assert future.result(LONG) == "done"
+        assert "state=finished returned str" in repr(future)
+    with InterpreterPoolExecutor(1, initializer=tasks.fail_to_initialize) as pool:
+        assert pool.submit(tasks.noop).exception(LONG) is not None
+        assert "broken" in repr(pool)
