@@ -1,8 +1,21 @@
 /* Outcomes of tasks become values and exceptions, at home. */
 #include "pool_impl.h"
 
+/* After a failure: true if this thread was told to stop (Ctrl-C, say), which
+ * is set then; false if it is something else, which is cleared. */
+static bool
+is_stopped(void)
+{
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
+        return true;
+    }
+    PyErr_Clear();
+    return false;
+}
+
 /* Calls atoll._pool.failure(kind, parts, error, broken).  Owns: takes over
- * parts and error (NULL: did not cross).  New reference: an exception. */
+ * parts and error (NULL: did not cross).  New reference: an exception; NULL:
+ * is_stopped. */
 static PyObject *
 make_failure(ext_state *st, PoolObject *pool, const char *kind,
              PyObject *parts, PyObject *error)
@@ -20,13 +33,14 @@ make_failure(ext_state *st, PoolObject *pool, const char *kind,
     }
     Py_XDECREF(parts);
     Py_XDECREF(error);
-    if (made == NULL) {
+    if (made == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
         made = PyErr_GetRaisedException(); /* out of memory, say */
     }
     return made;
 }
 
-/* New reference, or NULL without an exception. */
+/* New reference; NULL without an exception: it is not there, or cannot be
+ * rebuilt; NULL with one: is_stopped. */
 static PyObject *
 decode_extra(ext_state *st, const atoll_task *task, size_t i)
 {
@@ -35,7 +49,7 @@ decode_extra(ext_state *st, const atoll_task *task, size_t i)
     }
     PyObject *value = ext_decode(st, task->extra[i]);
     if (value == NULL) {
-        PyErr_Clear();
+        (void)is_stopped();
     }
     return value;
 }
@@ -60,7 +74,11 @@ decode_failure(ext_state *st, PoolObject *pool, const atoll_task *task)
                             NULL);
     }
     PyObject *parts = decode_extra(st, task, 0);
-    PyObject *error = decode_extra(st, task, 1);
+    PyObject *error = PyErr_Occurred() ? NULL : decode_extra(st, task, 1);
+    if (PyErr_Occurred()) {
+        Py_XDECREF(parts);
+        return NULL;
+    }
     if (error != NULL && !PyExceptionInstance_Check(error)) {
         Py_CLEAR(error);
     }
@@ -84,11 +102,8 @@ ext_pool_outcome(ext_state *st, PoolObject *pool, atoll_task *task,
     *out_ok = ran && task->outcome <= POOL_VALUE;
     if (*out_ok) {
         value = decode_value(st, task);
-        if (value != NULL) {
+        if (value != NULL || !PyErr_ExceptionMatches(PyExc_Exception)) {
             return value;
-        }
-        if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-            return NULL; /* Ctrl-C, say: it is not the task's */
         }
         /* It cannot be rebuilt here: an exception like any other. */
         *out_ok = false;
@@ -103,8 +118,11 @@ ext_pool_outcome(ext_state *st, PoolObject *pool, atoll_task *task,
     PyObject *before = NULL;
     if (ran && task->frame.len > 0 && task->outcome > POOL_VALUE) {
         before = ext_decode(st, &task->frame);
+        if (before == NULL && is_stopped()) {
+            Py_DECREF(value);
+            return NULL;
+        }
     }
-    PyErr_Clear();
     if (before == NULL) {
         before = PyList_New(0);
     }
