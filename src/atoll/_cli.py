@@ -72,8 +72,9 @@ class _Map:
             yield self.args.args
             return
         left = b""
-        source = sys.stdin.buffer
-        while data := source.read1(1 << 16):  # type: ignore[union-attr]
+        # Not through sys.stdin, whose lock this thread would hold at the end.
+        source = sys.stdin.fileno()
+        while data := os.read(source, 1 << 16):
             *lines, left = (left + data).split(b"\n")
             if lines:
                 yield self.decode(lines)
@@ -92,6 +93,8 @@ class _Map:
             self.size = max(1, min(wanted, 4 * self.size, _MOST))
 
     def show(self, future: Future, items: list[str]) -> None:
+        if not future.done():
+            sys.stdout.flush()  # what there is; this may take long
         error = future.exception()
         if error is not None:
             done = [(False, f"{type(error).__name__}: {error}")] * len(items)
@@ -120,7 +123,7 @@ class _Map:
         shown = 0
         while total is None or shown < total:
             if self.finished.empty():
-                sys.stdout.flush()
+                sys.stdout.flush()  # the input may take long
             got = self.finished.get()
             if isinstance(got, BaseException):
                 raise got
@@ -143,6 +146,8 @@ def _check_target(target: str) -> str | None:
         found = _cli_task.resolve(target)
     except (ImportError, AttributeError) as error:
         return str(error)
+    except (Exception, SystemExit) as error:
+        return f"{module} cannot be imported:\n{_cli_task.describe(error)}"
     return None if callable(found) else f"{target!r} cannot be called"
 
 
@@ -154,8 +159,13 @@ def run_map(args: argparse.Namespace) -> int:
     if wrong is not None:
         print(f"atoll map: {wrong}", file=sys.stderr)
         return 2
+    for name in ("stdin", "stdout") if not args.args else ("stdout",):
+        if getattr(sys, name) is None:
+            print(f"atoll map: {name} is closed", file=sys.stderr)
+            return 2
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+        if stream is not None:
+            stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     pool = InterpreterPoolExecutor(args.jobs, "atoll-map")
     work = _Map(args, pool)
     try:
@@ -163,14 +173,23 @@ def run_map(args: argparse.Namespace) -> int:
             return work.run()
     except BrokenPipeError:
         # Whoever read has read enough; nobody is told, as cat tells nobody.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_output()
         return 141
+    except OSError as error:  # of reading or writing; a task's is in its future
+        _drop_output()
+        print(f"atoll map: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     finally:
         work.stopped = True
         work.room.release(_AHEAD)
         work.bar.close()
+
+
+def _drop_output() -> None:
+    """What is in the buffer of standard output can go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def run_info(args: argparse.Namespace) -> int:

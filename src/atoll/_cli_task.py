@@ -46,14 +46,19 @@ def run_many(target: str, jsonl: bool, items: list[str]) -> tuple[float, list[tu
             else:
                 done.append((True, str(function(item))))
         except (Exception, SystemExit, GeneratorExit):
-            done.append((False, _describe(sys.exception())))
+            done.append((False, describe(sys.exception())))
     return time.perf_counter() - start, done
 
 
-def _describe(error: BaseException | None) -> str:
+def describe(error: BaseException | None) -> str:
+    """The error with its traceback, without the lines of this package and of importlib."""
     import traceback
 
     assert error is not None
-    # Without this file's own line.
-    following = error.__traceback__.tb_next if error.__traceback__ else None
+    following = error.__traceback__
+    while following is not None and (
+        following.tb_frame.f_globals.get("__package__") in ("atoll", "importlib")
+        or "importlib" in following.tb_frame.f_code.co_filename
+    ):
+        following = following.tb_next
     return "".join(traceback.format_exception(type(error), error, following)).rstrip("\n")

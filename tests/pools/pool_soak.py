@@ -1,6 +1,6 @@
 """Many mixed tasks with failures, cancellations, interruptions and Ctrl-C: none is lost, and memory is flat.
 
-    python tests/pools/pool_soak.py [--tasks N] [--seed N] [--workers N]
+    python tests/pools/pool_soak.py [--tasks N] [--seed N] [--workers N] [--only KIND...]
 
 Three threads, the main one among them, submit at random and check each
 outcome against what it must be.  The main thread is sent SIGINT all the time
@@ -101,7 +101,7 @@ def either(*checks: Check) -> Check:
 class Submitter:
     """One thread's tasks."""
 
-    def __init__(self, pool: InterpreterPoolExecutor, count: int, seed: int) -> None:
+    def __init__(self, pool: InterpreterPoolExecutor, count: int, seed: int, only: list[str]) -> None:
         self.pool = pool
         self.count = count
         self.random = random.Random(seed)
@@ -126,8 +126,9 @@ class Submitter:
             (self.gathered, 4),
             (self.mapped, 8),
         ]
-        self.kinds = [kind for kind, _ in kinds]
-        self.weights = [weight for _, weight in kinds]
+        chosen = [(kind, weight) for kind, weight in kinds if not only or kind.__name__ in only]
+        self.kinds = [kind for kind, _ in chosen]
+        self.weights = [weight for _, weight in chosen]
 
     # -- kinds of tasks; each says how many it was
 
@@ -276,7 +277,7 @@ def stick(pool: InterpreterPoolExecutor) -> None:
         raise Wrong(f"the stubborn task: {value!r}, {error!r}")
 
 
-def soak(count: int, seed: int, workers: int) -> None:
+def soak(count: int, seed: int, workers: int, only: list[str]) -> None:
     before = {interp.id for interp in atoll.list_all()}
     signal.signal(signal.SIGINT, ctrl_c.handle)
     stop = threading.Event()
@@ -284,7 +285,7 @@ def soak(count: int, seed: int, workers: int) -> None:
     marks: list[tuple[int, int]] = []
     start = time.monotonic()
     with InterpreterPoolExecutor(workers) as pool:
-        submitters = [Submitter(pool, count // 3 + 1, seed + i) for i in range(3)]
+        submitters = [Submitter(pool, count // 3 + 1, seed + i, only) for i in range(3)]
         threads = [threading.Thread(target=one.run) for one in submitters[1:]]
         for thread in [*threads, pesterer]:
             thread.start()
@@ -329,11 +330,12 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[], metavar="KIND", help="such as square or spin")
     args = parser.parse_args()
     seed = args.seed if args.seed is not None else random.randrange(1 << 30)
     print(f"seed {seed}", flush=True)
     try:
-        soak(args.tasks, seed, args.workers)
+        soak(args.tasks, seed, args.workers, args.only)
     except Wrong as error:
         print(f"WRONG: {error}")
         if error.__cause__ is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
@@ -247,3 +248,24 @@ def test_reprs() -> None:
     with InterpreterPoolExecutor(1, initializer=tasks.fail_to_initialize) as pool:
         assert pool.submit(tasks.noop).exception(LONG) is not None
         assert "broken" in repr(pool)
+
+
+def test_failures_leave_nothing(pool: InterpreterPoolExecutor) -> None:
+    """Not one object stays of tasks that failed, whatever way they did."""
+
+    def fail_all() -> int:
+        for function, args in [
+            (tasks.fail, (1,)),
+            (tasks.exit_with, (1,)),
+            (tasks.unsendable, ()),
+            (tasks.fail_with_chain, ()),
+            (tasks.fail_unsendably, ()),
+        ]:
+            for future in [pool.submit(function, *args) for _ in range(100)]:
+                assert future.exception(LONG) is not None
+        gc.collect()
+        return len(gc.get_objects())
+
+    fail_all()
+    before = fail_all()
+    assert fail_all() - before < 100
