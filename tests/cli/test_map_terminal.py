@@ -185,18 +185,6 @@ def test_full_device() -> None:
     assert out.stderr.startswith("atoll map: [Errno 28]") and out.stderr.count("\n") == 1
 
 
-def test_input_is_a_folder() -> None:
-    fd = os.open(".", os.O_RDONLY)
-    try:
-        out = subprocess.run(
-            command("given:upper"), stdin=fd, capture_output=True, text=True, timeout=LIMIT
-        )
-    finally:
-        os.close(fd)
-    assert (out.returncode, out.stdout) == (1, "")
-    assert out.stderr.startswith("atoll map: [Errno 21]") and out.stderr.count("\n") == 1
-
-
 @pytest.mark.parametrize(
     ("code", "message"),
     [("def f(", "SyntaxError"), ("raise SystemExit(4)", "SystemExit: 4"), ("1 / 0", "ZeroDivisionError")],

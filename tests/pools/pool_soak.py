@@ -153,7 +153,11 @@ class Submitter:
         return self.add("unsendable argument", future, is_error(NotShareableError))
 
     def data(self, n: int) -> int:
-        value = {"n": n, "rows": [(i, str(i)) for i in range(self.random.randrange(60))], "raw": b"x" * (n % 999)}
+        value = {
+            "n": n,
+            "rows": [(i, str(i)) for i in range(self.random.randrange(60))],
+            "raw": b"x" * (n % 999),
+        }
         return self.add("data", self.pool.submit(dict, value), is_value(value))
 
     def closure(self, n: int) -> int:
@@ -206,7 +210,12 @@ class Submitter:
         chunksize = self.random.choice([None, None, 1, 7])
         buffersize = self.random.choice([None, 50])
         results = self.pool.map(
-            tasks.fail_at, range(count), [bad] * count, timeout=LIMIT, chunksize=chunksize, buffersize=buffersize
+            tasks.fail_at,
+            range(count),
+            [bad] * count,
+            timeout=LIMIT,
+            chunksize=chunksize,
+            buffersize=buffersize,
         )
         got = []
         try:
@@ -308,7 +317,9 @@ def soak(count: int, seed: int, workers: int, only: list[str]) -> None:
         marks.append((rss(), pool.stats()["restarts"]))
         stats = pool.stats()
     seen: Counter[str] = sum((one.seen for one in submitters), Counter())
-    print(f"{sum(seen.values())} tasks in {time.monotonic() - start:.0f} s, {ctrl_c.seen} times Ctrl-C; {stats}")
+    print(
+        f"{sum(seen.values())} tasks in {time.monotonic() - start:.0f} s, {ctrl_c.seen} times Ctrl-C; {stats}"
+    )
     print("  " + ", ".join(f"{number} {kind}" for kind, number in sorted(seen.items())))
     print("  memory, MB: " + ", ".join(f"{size >> 20}" for size, _ in marks))
     for one in submitters:

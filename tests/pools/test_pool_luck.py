@@ -100,9 +100,14 @@ def test_ctrl_c_while_a_result_is_rebuilt(pool: InterpreterPoolExecutor, chunk: 
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), ValueError("of the callback")])
-def test_a_callback_that_fails(
-    pool: InterpreterPoolExecutor, caplog: pytest.LogCaptureFixture, error: BaseException
-) -> None:
+def test_a_callback_that_fails(pool: InterpreterPoolExecutor, error: BaseException) -> None:
+    logged = threading.Event()
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.exc_info and record.exc_info[1] is error:
+                logged.set()
+
     def fail(future: object) -> None:
         raise error
 
@@ -112,10 +117,15 @@ def test_a_callback_that_fails(
     done = threading.Event()
     second = pool.submit(tasks.wait_for, event)
     second.add_done_callback(lambda future: done.set())
-    event.set()
-    assert done.wait(LONG)
-    assert [first.result(LONG), second.result(LONG)] == ["done", "done"]
-    assert any(record.exc_info and record.exc_info[1] is error for record in caplog.records)
+    logger, handler = logging.getLogger("concurrent.futures"), Handler()
+    logger.addHandler(handler)
+    try:
+        event.set()
+        assert done.wait(LONG)
+        assert [first.result(LONG), second.result(LONG)] == ["done", "done"]
+        assert logged.wait(LONG)
+    finally:
+        logger.removeHandler(handler)
 
 
 def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
