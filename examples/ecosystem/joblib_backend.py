@@ -10,6 +10,8 @@ import time
 
 from joblib import Parallel, delayed, parallel_config
 
+import atoll.joblib  # noqa: F401  # registers the backend
+
 
 def collatz(start: int) -> int:
     """Steps until 1."""
