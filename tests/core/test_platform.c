@@ -232,6 +232,7 @@ static void
 test_failing_allocator(void)
 {
     (void)atoll_fail_allocation(2, false);
+    int64_t in_use = atoll_allocations_in_use();
     void *one = atoll_malloc(10);
     void *two = atoll_calloc(10, 10);
     void *three = atoll_realloc(NULL, 10);
@@ -239,12 +240,14 @@ test_failing_allocator(void)
     CHECK(atoll_fail_allocation(1, true) == 3);
     CHECK(atoll_malloc(1) == NULL && atoll_malloc(1) == NULL);
     CHECK(atoll_fail_allocation(0, false) == 2);
+    CHECK(atoll_allocations_in_use() == in_use + 2);
     two = atoll_malloc(0);
     CHECK(two != NULL);
     atoll_free(one);
     atoll_free(two);
     atoll_free(three);
     CHECK(atoll_thread_ident() != 0);
+    CHECK(atoll_allocations_in_use() == in_use);
 }
 
 int
