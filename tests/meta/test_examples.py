@@ -19,7 +19,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "check_jsonl.py": ["--jobs", "2", "--lines", "3000"],
     "pipeline.py": ["--limit", "60"],
     "sweep.py": ["--jobs", "2", "--steps", "3", "--people", "300"],
-    "mandelbrot.py": ["--jobs", "2", "--size", "60x40", "--iterations", "20", "-o", "mandelbrot.pgm"],
+    "mandelbrot.py": ["--jobs", "2", "--size", "60x40", "--iterations", "20", "-o", "mandelbrot.png"],
     "wsgi_pool.py": ["--jobs", "2", "--demo", "--deadline", "0.2"],
     "ping_pong.py": ["--rounds", "200"],
 }
@@ -113,3 +113,41 @@ def test_documentation(code: str, tmp_path: Path) -> None:
     promised = re.findall(r"^\s*print\(.*\)[ ]+# (.+)$", code, re.MULTILINE)
     printed = out.stdout.splitlines()
     assert [line for line in promised if line not in printed] == []
+
+
+def test_pipeline_that_cannot_read(tmp_path: Path) -> None:
+    """Files that are not there are named; the rest is counted, and nobody waits for ever."""
+    (tmp_path / "a.txt").write_text("spam eggs spam\n")
+    names = [*(f"missing{n}" for n in range(300)), "a.txt"]
+    out = subprocess.run(
+        [sys.executable, str(ROOT / "examples/pipeline.py"), *names],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert out.returncode == 1
+    assert out.stderr.count("missing") == 300
+    assert "Traceback" not in out.stderr
+    assert "        2  spam\n" in out.stdout
+    assert "1 files, 3 words, 2 different" in out.stdout
+
+
+@pytest.mark.parametrize("name", ["split", "count", "merge"])
+def test_pipeline_with_a_stage_that_fails(name: str, tmp_path: Path) -> None:
+    """The reason is seen, and the program ends, however full the queues are."""
+    text = (ROOT / "examples/pipeline.py").read_text()
+    where = {"split": "words.put(pattern", "count": "counts.put(dict", "merge": "total.update("}[name]
+    script = tmp_path / "pipeline.py"
+    assert text.count(where) == 1
+    script.write_text(text.replace(where, "1 / 0;" + where))
+    out = subprocess.run(
+        [sys.executable, str(script), "--limit", "400"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert out.returncode == 1
+    assert "ZeroDivisionError" in out.stderr
+    assert "QueueShutDown" not in out.stderr
