@@ -13,7 +13,11 @@ PyDoc_STRVAR(
     "the longest waiting first.  There is one Queue object per id in each\n"
     "interpreter; it is hashable, can be pickled and sent.\n\n"
     "A queue lives while an interpreter has an object of it, while it is on\n"
-    "its way to one, and while it is an item of a queue that lives.\n\n"
+    "its way to one, and while it is an item of a queue that lives.  Queues\n"
+    "that are items of each other, or of themselves, go as well once nobody\n"
+    "else has them.  A queue that lies in itself inside a function or class\n"
+    "sent by value (in its closure, say) does not: that item keeps it until\n"
+    "it is taken or dropped by shutdown(immediate=True).\n\n"
     "Raises QueueNotFoundError if there is no such queue.");
 
 PyDoc_STRVAR(

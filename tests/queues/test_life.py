@@ -150,6 +150,21 @@ class TestInQueues:
         del first
         assert _core._live_queues() == before - 20_001
 
+    def test_in_itself_inside_a_function(self) -> None:
+        """What is not found, as the docstring says; and how it is got rid of."""
+        made = atoll.create_queue()
+        number = made.id
+
+        def holds() -> atoll.Queue:
+            return made
+
+        made.put(holds)
+        del holds, made
+        gc.collect()
+        assert not is_gone(number)
+        atoll.Queue(number).shutdown(immediate=True)
+        assert is_gone(number)
+
     def test_dropped_by_shutdown(self) -> None:
         outer, inner = atoll.create_queue(), atoll.create_queue()
         number = inner.id
