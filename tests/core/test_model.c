@@ -139,8 +139,7 @@ test_locks_model(void)
     for (int i = 0; i < 4; i++) {
         all[i].recursive = i % 2 == 1;
         NEED(atoll_lock_new(all[i].recursive, &all[i].lock) == ATOLL_OK);
-        NEED(atoll_condition_new(all[i].lock, &all[i].condition)
-             == ATOLL_OK);
+        NEED(atoll_condition_new(all[i].lock, &all[i].condition) == ATOLL_OK);
     }
     for (int step = 0; step < steps(20000); step++) {
         model_lock *m = &all[dice(&random, 4)];
