@@ -273,7 +273,6 @@ dec_fill_exception(decoder *d, dec_frame *f, PyObject *value)
                 int status = fill_instance(d, f);
                 Py_CLEAR(f->key);
                 dec_forget_ints(d);
-                Py_CLEAR(f->key);
                 return status < 0 ? DEC_FAILED : DEC_DONE;
             }
         }

@@ -6,6 +6,8 @@ that a crash in one says which.
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,3 +42,24 @@ def test_refused_without_being_asked_for() -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
     assert out.returncode == 1
     assert "RuntimeError: _fail_allocation() is for tests" in out.stderr
+
+
+def test_pythons_allocations() -> None:
+    """MemoryError of Python's own, anywhere in an operation that needs one thread."""
+    out = subprocess.run(
+        [sys.executable, "-X", "faulthandler", str(HERE / "python_memory.py")],
+        capture_output=True,
+        text=True,
+        env=clean(),
+        timeout=280,
+    )
+    # What a callback could not do for lack of memory is told on stderr.
+    assert out.returncode == 0, f"{out.stdout}\n{out.stderr}"
+    told = out.stdout.splitlines()
+    assert told[-1] == "all usable" and len(told) == 13
+    assert sum("MemoryError" in line for line in told) >= 3, out.stdout
+
+
+# Not every Python has it; an instrumented allocator aborts instead of failing.
+if importlib.util.find_spec("_testcapi") is None or "asan" in os.environ.get("LD_PRELOAD", ""):
+    del test_pythons_allocations
