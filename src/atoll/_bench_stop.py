@@ -32,7 +32,10 @@ def run(bench: Bench) -> None:
     if bench.wants("stop.deadline.cost"):
         with atoll.create() as interp:
             timed = interp.options(timeout=60)
-            rows = {"atoll": lambda: timed.call(noop), "without a deadline": lambda: interp.call(noop)}
+            rows: dict[str, Any] = {
+                "atoll": lambda: timed.call(noop),
+                "without a deadline": lambda: interp.call(noop),
+            }
             bench.compare("stop.deadline.cost", "call(noop) under a deadline", rows)
     if bench.wants("stop.deadline.late"):
         late = []

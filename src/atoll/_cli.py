@@ -92,7 +92,7 @@ class _Map:
             wanted = int(_SECONDS * count / max(seconds, 1e-9))
             self.size = max(1, min(wanted, 4 * self.size, _MOST))
 
-    def show(self, future: Future, items: list[str]) -> None:
+    def show(self, future: Future[Any], items: list[str]) -> None:
         if not future.done():
             sys.stdout.flush()  # what there is; this may take long
         error = future.exception()

@@ -12,17 +12,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
     from types import TracebackType
-    from typing import Any
+    from typing import Any, TypeVar
+    from typing import Generic as _Generic
+
+    _T = TypeVar("_T")
+else:
+    from types import GenericAlias
+
+    class _Generic:
+        """typing.Generic, without importing typing."""
+
+        __class_getitem__ = classmethod(GenericAlias)
+
 
 __all__ = ["InterpreterThread", "Options"]
 
 _numbers = iter(range(1, 1 << 62))
 
 #: The threads that call_in_thread started and that may still run, by interpreter id.
-_started: dict[int, weakref.WeakSet[InterpreterThread]] = {}
+_started: dict[int, weakref.WeakSet[InterpreterThread[Any]]] = {}
 
 
-class InterpreterThread(threading.Thread):
+class InterpreterThread(threading.Thread, _Generic["_T"]):
     """A thread that runs one call in an interpreter.
 
     ``future`` is a concurrent.futures.Future of its result; an error goes
@@ -33,7 +44,7 @@ class InterpreterThread(threading.Thread):
         self,
         interp: _core.Interpreter,
         timeout: float | None,
-        func: Callable[..., Any],
+        func: Callable[..., _T],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
@@ -43,7 +54,7 @@ class InterpreterThread(threading.Thread):
         self._work: Any = (interp, timeout, func, args, kwargs)
         self._call = interp._name_call()
         self._guard = threading.Lock()
-        self._future: Future[Any] | None = None
+        self._future: Future[_T] | None = None
         self._outcome: tuple[bool, Any] | None = None
 
     def run(self) -> None:
@@ -82,7 +93,7 @@ class InterpreterThread(threading.Thread):
         return True
 
     @property
-    def future(self) -> Future[Any]:
+    def future(self) -> Future[_T]:
         """The Future of the call's result (or exception)."""
         with self._guard:
             if self._future is None:
@@ -120,16 +131,16 @@ def start_thread(
     func: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-) -> InterpreterThread:
-    thread = InterpreterThread(interp, timeout, func, args, kwargs)
+) -> InterpreterThread[Any]:
+    thread: InterpreterThread[Any] = InterpreterThread(interp, timeout, func, args, kwargs)
     _started.setdefault(interp.id, weakref.WeakSet()).add(thread)
     thread.start()
     return thread
 
 
-def call_in_thread(
-    interp: _core.Interpreter, callable: Callable[..., Any], /, *args: Any, **kwargs: Any
-) -> InterpreterThread:
+def call_in_thread[**P, R](
+    interp: _core.Interpreter, callable: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+) -> InterpreterThread[R]:
     return start_thread(interp, None, callable, args, kwargs)
 
 
@@ -163,11 +174,13 @@ class Options:
         """Like Interpreter.exec; raises ExecutionTimeout at the deadline."""
         self._interp._exec_with(self._timeout, code, dedent=dedent)
 
-    def call(self, callable: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def call[**P, R](self, callable: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Like Interpreter.call; raises ExecutionTimeout at the deadline."""
-        return self._interp._call_with(self._timeout, callable, *args, **kwargs)
+        return self._interp._call_with(self._timeout, callable, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def call_in_thread(self, callable: Callable[..., Any], /, *args: Any, **kwargs: Any) -> InterpreterThread:
+    def call_in_thread[**P, R](
+        self, callable: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> InterpreterThread[R]:
         """Like Interpreter.call_in_thread, under the deadline."""
         return start_thread(self._interp, self._timeout, callable, args, kwargs)
 
@@ -203,7 +216,7 @@ def leave_block(
                 raise
 
 
-def _stop(threads: list[InterpreterThread]) -> None:
+def _stop(threads: list[InterpreterThread[Any]]) -> None:
     for thread in threads:
         thread.interrupt()
     for thread in threads:

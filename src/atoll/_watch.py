@@ -16,6 +16,8 @@ from . import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._errors import ExecutionTimeout
     from ._threads import InterpreterThread
 
@@ -26,7 +28,7 @@ LINGER = 1.0
 
 _condition = threading.Condition()
 #: [_condition] number -> (thread, id of the interpreter, timeout), while the call runs.
-_watched: dict[int, tuple[InterpreterThread, int, float]] = {}
+_watched: dict[int, tuple[InterpreterThread[Any], int, float]] = {}
 #: [_condition] (when, number), a heap; calls that have ended are dropped later.
 _deadlines: list[tuple[float, int]] = []
 _watcher: threading.Thread | None = None
@@ -34,7 +36,7 @@ _number = 0
 _ending = False
 
 
-def watch(thread: InterpreterThread, interp: _core.Interpreter, timeout: float) -> int:
+def watch(thread: InterpreterThread[Any], interp: _core.Interpreter, timeout: float) -> int:
     """From now until unwatch(number): if timeout seconds pass, give thread an outcome."""
     global _number, _watcher
     with _condition:
@@ -72,7 +74,7 @@ def _run() -> None:
         del late, thread
 
 
-def _wait() -> tuple[InterpreterThread, int, float] | None:
+def _wait() -> tuple[InterpreterThread[Any], int, float] | None:
     """The next thread that is late; None: nobody is watched any more."""
     global _watcher
     with _condition:
@@ -94,7 +96,7 @@ def _wait() -> tuple[InterpreterThread, int, float] | None:
                 idle_since = monotonic()
 
 
-def _make_error(thread: InterpreterThread, ident: int, timeout: float) -> ExecutionTimeout:
+def _make_error(thread: InterpreterThread[Any], ident: int, timeout: float) -> ExecutionTimeout:
     from ._errors import ExecutionTimeout, _make_excinfo
 
     message = f"thread {thread.name!r} is unresponsive: it did not stop at its deadline of {timeout:g} s"

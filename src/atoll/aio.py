@@ -73,22 +73,22 @@ async def _wait(future: Future[Any], interrupt: Callable[[], object]) -> Any:
         raise
 
 
-async def to_interpreter(func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+async def to_interpreter[**P, R](func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Return func(*args, **kwargs), called in an interpreter of the loop's pool.
 
     Raises what the call raised.  If the awaiting task is cancelled, the call
     is interrupted.
     """
-    return await _to_interpreter(None, None, func, args, kwargs)
+    return await _to_interpreter(None, None, func, args, kwargs)  # type: ignore[no-any-return]
 
 
-async def call(interp: Interpreter, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+async def call[**P, R](interp: Interpreter, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Return interp.call(func, *args, **kwargs), without blocking the loop.
 
     It runs in a thread of its own.  Raises ExecutionFailed for what the call
     raised.  If the awaiting task is cancelled, the call is interrupted.
     """
-    return await _call(None, None, interp, func, args, kwargs)
+    return await _call(None, None, interp, func, args, kwargs)  # type: ignore[no-any-return]
 
 
 def options(*, timeout: float | None = None, carry: dict[str, str] | None = None) -> Options:
@@ -114,13 +114,15 @@ class Options:
         self._timeout = timeout
         self._carry = check(carry)
 
-    async def to_interpreter(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    async def to_interpreter[**P, R](self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Like atoll.aio.to_interpreter."""
-        return await _to_interpreter(self._timeout, self._carry, func, args, kwargs)
+        return await _to_interpreter(self._timeout, self._carry, func, args, kwargs)  # type: ignore[no-any-return]
 
-    async def call(self, interp: Interpreter, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    async def call[**P, R](
+        self, interp: Interpreter, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         """Like atoll.aio.call."""
-        return await _call(self._timeout, self._carry, interp, func, args, kwargs)
+        return await _call(self._timeout, self._carry, interp, func, args, kwargs)  # type: ignore[no-any-return]
 
 
 async def _to_interpreter(

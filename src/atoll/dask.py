@@ -70,7 +70,7 @@ class AtollPlugin(WorkerPlugin):  # type: ignore[misc]
             self._max_workers or worker.state.nthreads, "atoll.dask", **self._options
         )
         self._lock = threading.Lock()
-        self._running: dict[object, Future] = {}  # [lock] key of a task -> its call
+        self._running: dict[object, Future[Any]] = {}  # [lock] key of a task -> its call
         self._cancelled: set[object] = set()  # [lock] keys whose call was interrupted for Dask
         worker.metrics[NAME] = self._report
 

@@ -28,7 +28,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
-    from typing import Any
+    from typing import Any, TypeVar
+
+    _T = TypeVar("_T")
 
 __all__ = ["BrokenInterpreterPool", "Future", "InterpreterPoolExecutor"]
 
@@ -47,12 +49,12 @@ _CHUNK_MOST = 8192
 _PENDING = "PENDING"
 
 
-class Future(_BaseFuture):  # type: ignore[type-arg]
+class Future(_BaseFuture["_T"]):
     """The Future of a task in a pool; concurrent.futures' own, and interrupt()."""
 
     _task: Any = None
 
-    def result(self, timeout: float | None = None) -> Any:
+    def result(self, timeout: float | None = None) -> _T:
         if self._state == _PENDING and self._task is not None:
             timeout = self._fetch(timeout)
         return super().result(timeout)
@@ -117,7 +119,7 @@ class Future(_BaseFuture):  # type: ignore[type-arg]
         return super().__repr__()
 
 
-def _settle(future: Future, ok: bool, value: Any) -> None:
+def _settle(future: Future[Any], ok: bool, value: Any) -> None:
     try:
         if ok:
             future.set_result(value)
@@ -128,7 +130,7 @@ def _settle(future: Future, ok: bool, value: Any) -> None:
             raise  # else it was cancelled by hand
 
 
-def _cancel(future: Future) -> None:
+def _cancel(future: Future[Any]) -> None:
     _BaseFuture.cancel(future)
     if future._state == "CANCELLED":
         future.set_running_or_notify_cancel()
@@ -288,7 +290,7 @@ def _collect(state: _State) -> None:
                 break
 
 
-def _log_callback(future: Future) -> None:
+def _log_callback(future: Future[Any]) -> None:
     from concurrent.futures._base import LOGGER
 
     LOGGER.critical("exception calling callback for %r", future, exc_info=True)
@@ -424,14 +426,14 @@ class InterpreterPoolExecutor(ThreadPoolExecutor):
 
     # -- one call
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+    def submit[**P, R](self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Queue fn(*args, **kwargs); return its Future.
 
         What cannot be sent fails the Future, not the call.  Raises
         RuntimeError after shutdown(), BrokenInterpreterPool if the pool is
         broken.
         """
-        future = Future()
+        future: Future[Any] = Future()
         if self._state.collector is None:
             self._state.start_collector()
         try:
@@ -442,8 +444,8 @@ class InterpreterPoolExecutor(ThreadPoolExecutor):
 
     def _submit_timed(
         self, timeout: float | None, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Future:
-        future = Future()
+    ) -> Future[Any]:
+        future: Future[Any] = Future()
         if self._state.collector is None:
             self._state.start_collector()
         try:
@@ -565,7 +567,7 @@ class Options:
         self._pool = pool
         self._timeout = timeout
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+    def submit[**P, R](self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Like InterpreterPoolExecutor.submit; the future gets ExecutionTimeout
         if the call runs longer than the timeout."""
         return self._pool._submit_timed(self._timeout, fn, args, kwargs)

@@ -129,7 +129,7 @@ class _Place:
         self.names: set[str] = set()
         self.trouble: dict[str, str] = {}
         self.ended: str | None = None
-        self.thread: InterpreterThread = self.interp.call_in_thread(
+        self.thread: InterpreterThread[Any] = self.interp.call_in_thread(
             _run_inside, args, self.orders, self.reports
         )
         _ = self.thread.future  # its error is ours

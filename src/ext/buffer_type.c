@@ -327,13 +327,12 @@ static const ext_crossing buffer_crossing = {
 
 PyDoc_STRVAR(
     buffer_doc,
-    "SharedBuffer(size, /)\n"
-    "SharedBuffer(bytes_like, /)\n"
+    "SharedBuffer(size_or_bytes_like, /)\n"
     "--\n"
     "\n"
     "Memory that belongs to the process: the same bytes in all interpreters.\n"
     "\n"
-    "size: how many bytes, all zero at first.  bytes_like: its bytes are "
+    "A size: how many bytes, all zero at first.  Bytes-like: its bytes are "
     "copied.\n"
     "The memory is writable and aligned to 64 bytes; memoryview(buffer) and\n"
     "everything else that takes a buffer works on it.  Sent to an interpreter "

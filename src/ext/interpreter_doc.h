@@ -94,8 +94,9 @@ PyDoc_STRVAR(
 
 PyDoc_STRVAR(
     interrupt_doc,
-    "interrupt($self, /, exc=Interrupted)\n--\n\n"
-    "Raise exc (an exception class or an instance that can cross) in what\n"
+    "interrupt($self, /, exc=...)\n--\n\n"
+    "Raise exc (an exception class or an instance that can cross; left out:\n"
+    "atoll.Interrupted) in what\n"
     "runs in the interpreter now; return whether something did.\n\n"
     "Python code and every wait of atoll's stop within 100 ms; a blocking C\n"
     "call when it returns.");
