@@ -6,13 +6,14 @@
 
 DEV := $(shell sh tools/bootstrap) tools/dev
 
-.PHONY: help demo test soak build bench lint shell ci clean
+.PHONY: help demo test soak build bench docs lint shell ci clean
 
 help:
 	@echo 'make demo    parse the whole standard library in parallel interpreters'
 	@echo 'make test    build and run the tests (PYTHON=3.13 chooses a version)'
 	@echo 'make soak    everything at random, with faults, for SECONDS=600'
 	@echo 'make bench   measure this machine'
+	@echo 'make docs    the documentation, in build/docs/html'
 	@echo 'make lint    ruff, clang-format, mypy'
 	@echo 'make shell   a shell in which `python` has atoll'
 	@echo 'make ci      all that CI does'
@@ -34,6 +35,9 @@ build:
 
 bench:
 	@$(DEV) bench $(PICK) $(ARGS)
+
+docs:
+	@$(DEV) docs $(PICK)
 
 lint:
 	@$(DEV) lint

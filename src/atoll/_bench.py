@@ -41,6 +41,9 @@ GROUPS = {
 
 SCHEMA = 1
 
+#: Rivals that are not always there, nor for every Python.
+PACKAGES = ("interpreters-pep-734", "extrainterpreters")
+
 
 class Bench:
     """Measures rows, prints and keeps them."""
@@ -74,6 +77,7 @@ class Bench:
         """A row of seconds; atoll first.  Each call of a competitor is `per` operations."""
         if self.only not in id:
             return
+        competitors = {n: f for n, f in competitors.items() if n not in PACKAGES or _works(f)}
         samples: dict[str, list[float]] = {name: [] for name in competitors}
         loops = {name: _loops_for(function, self.least) for name, function in competitors.items()}
         names = list(competitors)
@@ -131,6 +135,15 @@ def timed(function: Callable[[], object], loops: int) -> float:
     return max(spent - empty, 1) / loops / 1e9
 
 
+def _works(function: Callable[[], object]) -> bool:
+    """Whether a rival from a package can do it at all on this Python."""
+    try:
+        function()
+    except Exception:
+        return False
+    return True
+
+
 def _loops_for(function: Callable[[], object], least: float) -> int:
     function()
     loops = 1
@@ -165,7 +178,13 @@ def standard_pool() -> Any:
 
 
 def backport() -> Any:
-    """The module of the package interpreters-pep-734, or None."""
+    """The module of the package interpreters-pep-734, or None.
+
+    Not beside the standard library's module, which it breaks: it tells CPython
+    to raise its own QueueEmpty.
+    """
+    if standard() is not None:
+        return None
     try:
         return import_module("interpreters_backport.interpreters")
     except Exception:
@@ -189,7 +208,7 @@ def _find_rivals() -> dict[str, str]:
     found["processes"] = f"multiprocessing of {python}, start method {multiprocessing.get_start_method()}"
     if standard() is not None:
         found["stdlib"] = f"concurrent.interpreters of {python}"
-    for name, module in (("interpreters-pep-734", backport()), ("extrainterpreters", extra())):
+    for name, module in zip(PACKAGES, (backport(), extra()), strict=True):
         if module is not None:
             found[name] = version(name)
     return found

@@ -9,7 +9,7 @@ from functools import partial
 
 import atoll
 
-from ._bench import backport, standard
+from ._bench import _works, backport, standard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def run(bench: Bench) -> None:
     std, old = standard(), backport()
     if std is not None:
         modules["stdlib"] = std
-    if old is not None:
+    if old is not None and _works(old.create_queue):
         modules["interpreters-pep-734"] = old
     for name, value in (("int", 7), ("dict", SMALL_DICT)):
         if bench.wants(f"queue.putget.{name}"):

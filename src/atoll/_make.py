@@ -107,6 +107,7 @@ def join_threads(seconds: float) -> None:
         return
     while threading._threading_atexits:
         threading._threading_atexits.pop()()
+    _hush_watchers(threading)
     from time import monotonic
 
     deadline = monotonic() + seconds
@@ -124,6 +125,24 @@ def join_threads(seconds: float) -> None:
             return
         waiting[0].join(0.05)
         _core._check()
+
+
+def _hush_watchers(threading: "Any") -> None:
+    """What watches for the end of foreign threads does so while threading has its globals.
+
+    3.13.0 finalizes those objects after the module was emptied, and they
+    complain of it on stderr (python/cpython#130522).
+    """
+    watcher = getattr(threading, "_DeleteDummyThreadOnDel", None)
+    forget = getattr(watcher, "__del__", None)
+    if watcher is None or forget is None:
+        return
+
+    def forget_in_time(self: "Any") -> None:
+        if threading._active_limbo_lock is not None:
+            forget(self)
+
+    watcher.__del__ = forget_in_time
 
 
 def describe_threads(idents: list[int], joined: bool) -> str:

@@ -55,11 +55,26 @@ class Future(_BaseFuture["_T"]):
     _task: Any = None
 
     def result(self, timeout: float | None = None) -> _T:
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the call's result, and return it.
+
+        timeout: seconds; None: for ever.
+
+        Raises what the call raised, TimeoutError if it is not done in time,
+        CancelledError if it was cancelled.
+        """
         if self._state == _PENDING and self._task is not None:
             timeout = self._fetch(timeout)
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the call's end, and return what it raised; None: nothing.
+
+        timeout: seconds; None: for ever.
+
+        Raises TimeoutError if it is not done in time, CancelledError if it
+        was cancelled.
+        """
         if self._state == _PENDING and self._task is not None:
             timeout = self._fetch(timeout)
         return super().exception(timeout)

@@ -76,16 +76,16 @@ Call_interrupt(PyObject *op, PyTypeObject *cls, PyObject *const *args,
                         "interrupt() takes one argument, exc");
         return NULL;
     }
-    int found = ext_call_interrupt(ext_state_of_class(cls),
-                                   &((CallObject *)op)->call,
-                                   nargs == 1 ? args[0] : NULL);
+    int found = ext_call_interrupt(
+        ext_state_of_class(cls), &((CallObject *)op)->call,
+        nargs == 1 && args[0] != Py_None ? args[0] : NULL);
     return found < 0 ? NULL : PyBool_FromLong(found);
 }
 
 static PyMethodDef Call_methods[] = {
     {"interrupt", (PyCFunction)(void (*)(void))Call_interrupt,
      METH_METHOD | METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("interrupt($self, exc=Interrupted, /)\n--\n\n"
+     PyDoc_STR("interrupt($self, exc=None, /)\n--\n\n"
                "Interrupt this call, or have it fail when it begins; False "
                "if it is over.")},
     {NULL, NULL, 0, NULL},

@@ -677,7 +677,7 @@ Interpreter_interrupt(PyObject *op, PyTypeObject *cls, PyObject *const *args,
                         "interrupt() takes one argument, exc");
         return NULL;
     }
-    if (nargs + nkw == 1) {
+    if (nargs + nkw == 1 && args[0] != Py_None) {
         exc = args[0];
     }
     atoll_interp *interp = get_usable(st, op);

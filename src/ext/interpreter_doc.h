@@ -98,6 +98,11 @@ PyDoc_STRVAR(
     "Raise exc (an exception class or an instance that can cross; left out:\n"
     "atoll.Interrupted) in what\n"
     "runs in the interpreter now; return whether something did.\n\n"
+    "interrupt($self, /, exc=None)\n--\n\n"
+    "Raise exc in what runs in the interpreter now; return whether\n"
+    "something did.\n\n"
+    "exc: an exception class, or an instance that can cross; None:\n"
+    "Interrupted.\n\n"
     "Python code and every wait of atoll's stop within 100 ms; a blocking C\n"
     "call when it returns.");
 

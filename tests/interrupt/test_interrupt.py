@@ -206,7 +206,15 @@ class TestWhatIsRaised:
         assert type(error.__cause__) is functions.Custom
         assert (error.__cause__.number, error.__cause__.text) == (3, "three")
 
-    @pytest.mark.parametrize("wrong", [1, "text", object, int, None, [KeyError]])
+    def test_none_is_what_no_argument_is(self, interp: atoll.Interpreter, counter: AtomicInt) -> None:
+        thread = in_thread(interp, functions.spin, counter)
+        moving(counter)
+        assert interp.interrupt(None)
+        error = outcome(thread)
+        assert type(error) is atoll.ExecutionInterrupted
+        assert error.excinfo.type.__name__ == "Interrupted"
+
+    @pytest.mark.parametrize("wrong", [1, "text", object, int, [KeyError]])
     def test_wrong_types(self, interp: atoll.Interpreter, wrong: object) -> None:
         with pytest.raises(TypeError, match="exc must be an exception"):
             interp.interrupt(wrong)  # type: ignore[arg-type]

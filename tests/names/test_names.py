@@ -359,3 +359,28 @@ print(atoll.sync.Lock, atoll.futures.InterpreterPoolExecutor is atoll.Interprete
     )
     assert out.returncode == 0, out.stderr
     assert "Lock" in out.stdout and "True" in out.stdout
+
+
+def test_signatures_can_be_asked_for() -> None:
+    """help(), editors and the reference show the arguments of everything that is called."""
+    import inspect
+
+    unknown = []
+    modules = [atoll, atoll.sync, atoll.aio, atoll.futures]
+    for module in modules:
+        names = getattr(module, "__all__", dir(module))
+        for name in names:
+            value = getattr(module, name)
+            if isinstance(value, type) and issubclass(value, BaseException):
+                continue
+            members = [value]
+            if isinstance(value, type):
+                members += [member for key, member in vars(value).items() if not key.startswith("_")]
+            for member in members:
+                if callable(member):
+                    try:
+                        inspect.signature(member)
+                    except ValueError as error:
+                        unknown.append((name, member, error))
+                    assert member.__doc__, (name, member)
+    assert unknown == []

@@ -181,3 +181,25 @@ with InterpreterPoolExecutor(2) as pool:
 """,
         out="True\n",
     )
+
+
+def test_foreign_threads_that_threading_knows_end_quietly(tmp_path: Path) -> None:
+    """A record of logging asks for the current thread; 3.13.0 complained at the interpreter's end."""
+    script = tmp_path / "quiet.py"
+    script.write_text(
+        """
+import logging, logging.handlers
+import atoll
+
+def work(n):
+    root = logging.getLogger()
+    root.handlers[:] = [logging.NullHandler()]
+    root.error("item %d", n)
+    return n
+
+with atoll.InterpreterPoolExecutor(1) as pool:
+    print(list(pool.map(work, [1, 2])))
+"""
+    )
+    out = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert (out.returncode, out.stdout, out.stderr) == (0, "[1, 2]\n", "")
