@@ -55,7 +55,6 @@ class Future(_BaseFuture["_T"]):
     _task: Any = None
 
     def result(self, timeout: float | None = None) -> _T:
-    def result(self, timeout: float | None = None) -> Any:
         """Wait for the call's result, and return it.
 
         timeout: seconds; None: for ever.

@@ -327,14 +327,11 @@ static const ext_crossing buffer_crossing = {
 
 PyDoc_STRVAR(
     buffer_doc,
-    "SharedBuffer(size_or_bytes_like, /)\n"
     "SharedBuffer(size_or_data, /)\n"
     "--\n"
     "\n"
     "Memory that belongs to the process: the same bytes in all interpreters.\n"
     "\n"
-    "A size: how many bytes, all zero at first.  Bytes-like: its bytes are "
-    "copied.\n"
     "size_or_data: how many bytes, all zero at first; or an object with a\n"
     "buffer (bytes, an array), whose bytes are copied.\n\n"
     "The memory is writable and aligned to 64 bytes; memoryview(buffer) and\n"

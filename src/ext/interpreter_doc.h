@@ -94,10 +94,6 @@ PyDoc_STRVAR(
 
 PyDoc_STRVAR(
     interrupt_doc,
-    "interrupt($self, /, exc=...)\n--\n\n"
-    "Raise exc (an exception class or an instance that can cross; left out:\n"
-    "atoll.Interrupted) in what\n"
-    "runs in the interpreter now; return whether something did.\n\n"
     "interrupt($self, /, exc=None)\n--\n\n"
     "Raise exc in what runs in the interpreter now; return whether\n"
     "something did.\n\n"
