@@ -54,7 +54,8 @@ class Found:
                 self.sources[module] = full
             if kind == "package":
                 packages.add(module)
-        self.roots = sorted(self._outermost(packages))
+        # The public ones first: what the others only repeat is seen to be theirs.
+        self.roots = sorted(self._outermost(packages), key=lambda name: (is_private(name), name))
 
     def _outermost(self, packages: set[str]) -> set[str]:
         """The packages, and the modules in no package of this distribution."""

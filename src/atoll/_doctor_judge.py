@@ -328,11 +328,17 @@ class Judge:
     def _without_consequences(
         self, failed: dict[str, tuple[str, dict[str, Any]]], fallen_back: set[str]
     ) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Without private modules that fail because of what others do without."""
+        """Without private modules that fail because of what others do without.
+
+        Either they need the very part that refused, or nothing refuses while
+        they are imported: then they have looked at what the others got.
+        """
         return {
             target: (stage, wrong)
             for target, (stage, wrong) in failed.items()
-            if not (is_private(target) and wrong["blame"] in fallen_back)
+            if not (
+                is_private(target) and fallen_back and (wrong["blame"] in fallen_back or not wrong["refused"])
+            )
         }
 
     def _died(self, death: tuple[str, str], targets: list[str]) -> dict[str, Any]:

@@ -140,6 +140,15 @@ def make(folder: Path) -> Site:
         "made-without",
         {"made_without.py": "try:\n    import made_helper\nexcept ImportError:\n    made_helper = None\n"},
     )
+    # An old private name beside the package, which minds what the package goes without.
+    site.add(
+        "made-alias",
+        {
+            "made_alias/__init__.py": "try:\n    from . import _c\nexcept ImportError:\n    _c = None\n",
+            "_made_alias.py": "import made_alias\nif made_alias._c is None:\n    raise ModuleNotFoundError('_made_alias')\n",
+        },
+        {"made_alias/_c": ["SINGLE"]},
+    )
     site.add("made-helper", {}, {"made_helper": ["NO_SLOT"]})
     site.add(
         "made-shared", {"made_shared/__init__.py": "from ._c import times"}, {"made_shared/_c": ["SINGLE"]}
