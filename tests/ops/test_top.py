@@ -28,6 +28,7 @@ from children import run_child
 
 @pytest.fixture(autouse=True)
 def runtime(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    tmp_path_factory.getbasetemp()  # pytest's folder is not to be made in the one below
     # A socket's address is short: not below pytest's own folder.
     with tempfile.TemporaryDirectory(prefix="atoll-") as folder:
         monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
