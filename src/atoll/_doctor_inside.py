@@ -114,7 +114,9 @@ class _Watch:
 
 def _is_machinery(frame: "FrameType") -> bool:
     name = frame.f_code.co_filename
-    return name.startswith("<frozen importlib") or name == __file__
+    # import_module() asks for somebody else, too.
+    by_name = frame.f_globals.get("__name__") == "importlib"
+    return by_name or name.startswith("<frozen importlib") or name == __file__
 
 
 def _importer(frame: "FrameType | None") -> str:

@@ -249,16 +249,19 @@ class Judge:
         found = self.found
         if not found.roots:
             return {"verdict": NOTHING, "reasons": []}
-        self.main = self.prober.probe("main", found.roots, found.candidates())
+        # A private extension module on its own: those who use it come first, they may do without it.
+        roots = [name for name in found.roots if not (name in found.extensions and is_private(name))]
+        roots = roots or found.roots
+        self.main = self.prober.probe("main", roots, found.candidates())
         death = self.main.death()
         if death is not None:
             blame = self.main.loading[-1] if self.main.loading else ", ".join(found.roots)
             return self._not_importable(blame, f"{death[1]}, in a plain interpreter, too")
         first = self.main.first
         witnesses = set(first["witness"].values())
-        targets = [root for root in found.roots if root not in first["failed"]]
+        targets = [root for root in roots if root not in first["failed"]]
         if not any(not is_private(target) for target in [*targets, *witnesses]):
-            public = [root for root in found.roots if root in first["failed"]]
+            public = [root for root in roots if root in first["failed"]]
             if public:
                 wrong = first["failed"][public[0]]
                 return self._not_importable(wrong["blame"], wrong["error"])

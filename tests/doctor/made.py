@@ -149,6 +149,15 @@ def make(folder: Path) -> Site:
         },
         {"made_alias/_c": ["SINGLE"]},
     )
+    # Its part in C stands alone, and is wanted by a module that nothing imports at first.
+    site.add(
+        "made-apart",
+        {
+            "made_apart/__init__.py": "",
+            "made_apart/api.py": "try:\n    import _made_apart_c\nexcept ImportError:\n    _made_apart_c = None\n",
+        },
+        {"_made_apart_c": ["SINGLE"]},
+    )
     site.add("made-helper", {}, {"made_helper": ["NO_SLOT"]})
     site.add(
         "made-shared", {"made_shared/__init__.py": "from ._c import times"}, {"made_shared/_c": ["SINGLE"]}

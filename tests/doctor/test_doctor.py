@@ -62,6 +62,7 @@ def found(doctor: Doctor) -> dict[str, dict[str, Any]]:
         ("made-main", MAIN, "made_main._c", "made-main"),
         ("made-lazy", SHARED, "made_lazy._c", "made-lazy"),
         ("made-alias", SLOWER, "made_alias._c", "made-alias"),
+        ("made-apart", SLOWER, "_made_apart_c", "made-apart"),
         ("made-helper", SHARED, "made_helper", "made-helper"),
         ("made-thread", MAIN, "made_thread", "made-thread"),
         ("made-needs", SHARED, "made_shared._c", "made-shared"),

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import inspect
 import pydoc
-import shutil
 import subprocess
 import sys
 import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 import atoll
 import atoll.aio
@@ -91,59 +87,3 @@ def test_dir_has_the_public_names() -> None:
     completer = rlcompleter.Completer({"atoll": atoll, "interp": atoll.get_main()})
     assert completer.complete("atoll.cre", 0).startswith("atoll.create")  # type: ignore[union-attr]
     assert completer.complete("interp.call_", 0).startswith("interp.call_in_thread")  # type: ignore[union-attr]
-
-
-TYPED = """
-import atoll
-from atoll import aio
-from atoll.futures import Future, InterpreterPoolExecutor
-
-def add(a: int, b: float = 0) -> str:
-    return str(a + b)
-
-async def main(interp: atoll.Interpreter, pool: InterpreterPoolExecutor) -> None:
-    reveal_type(interp.call(add, 1, b=2.0))  # str
-    reveal_type(interp.call_in_thread(add, 1).future)  # Future[str]
-    reveal_type(interp.options(timeout=1).call(add, 1))  # str
-    reveal_type(pool.submit(add, 1).result())  # str
-    reveal_type(pool.options(timeout=1).submit(add, 1))  # Future[str]
-    reveal_type(await aio.to_interpreter(add, 1))  # str
-    reveal_type(await aio.call(interp, add, 1))  # str
-"""
-WRONG = """
-import atoll
-from atoll import aio
-from atoll.futures import InterpreterPoolExecutor
-
-def add(a: int, b: float = 0) -> str:
-    return str(a + b)
-
-async def main(interp: atoll.Interpreter, pool: InterpreterPoolExecutor) -> None:
-    interp.call(add, "text")
-    interp.call_in_thread(add, c=1)
-    interp.options(timeout=1).call(add)
-    pool.submit(add, "text")
-    await aio.to_interpreter(add, "text")
-"""
-MYPY = Path(__file__).resolve().parents[2] / "build/lint/venv/bin/mypy"
-
-
-@pytest.mark.skipif(not MYPY.exists() and not shutil.which("mypy"), reason="mypy comes with tools/dev lint")
-def test_calls_are_typed(tmp_path: Path) -> None:
-    """As a user's project sees it: by the stubs that are installed."""
-    mypy = str(MYPY) if MYPY.exists() else str(shutil.which("mypy"))
-    (tmp_path / "typed.py").write_text(TYPED)
-    (tmp_path / "wrong.py").write_text(WRONG)
-    command = [mypy, "--strict", "--no-incremental", "--python-executable", sys.executable]
-    out = subprocess.run([*command, "typed.py", "wrong.py"], cwd=tmp_path, capture_output=True, text=True)
-    lines = out.stdout.splitlines()
-    for number, line in enumerate(TYPED.split("\n"), 1):
-        if "reveal_type" in line:
-            wanted = line.partition("# ")[2]
-            (got,) = [found for found in lines if found.startswith(f"typed.py:{number}: note: Revealed")]
-            assert wanted in got.replace("builtins.", ""), got
-    assert not [found for found in lines if found.startswith("typed.py") and "error:" in found]
-    wrong = {
-        int(found.split(":")[1]) for found in lines if found.startswith("wrong.py") and "error:" in found
-    }
-    assert wrong == {10, 11, 12, 13, 14}, out.stdout
