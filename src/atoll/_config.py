@@ -18,7 +18,8 @@ class InterpreterConfig:
     use_main_obmalloc: allocate objects where the main interpreter does;
     needs gil="shared".
     allow_fork, allow_exec, allow_threads, allow_daemon_threads: whether code
-    in it may do that.
+    in it may do that.  os.fork() is refused all the same: its child could not
+    run Python.
     check_multi_interp_extensions: refuse extension modules that do not say
     that they support several interpreters; must be on with gil="own" or
     without use_main_obmalloc.

@@ -31,7 +31,9 @@ def _filters() -> "list[tuple[Any, ...]]":
     return found
 
 
-def snapshot(stdio: str, warm: bool = False) -> "tuple[list[str], dict[str, Any]]":
+def snapshot(
+    stdio: str, warm: bool = False, config: "Any" = "isolated"
+) -> "tuple[list[str], dict[str, Any]]":
     """(sys.path, what else a new interpreter takes over)."""
     rest: dict[str, Any] = {"filters": _filters()}
     if stdio == "creator":
@@ -41,6 +43,10 @@ def snapshot(stdio: str, warm: bool = False) -> "tuple[list[str], dict[str, Any]
 
         rest["argv"] = list(sys.argv)
         rest["environ"] = dict(os.environ._data)  # type: ignore[attr-defined]
+    if config != "isolated":
+        from ._config import parse
+
+        rest["forks"] = parse(config).allow_fork
     install = sys.modules.get("atoll._install")
     if install is not None and install.installed:
         rest["install"] = True
@@ -54,7 +60,7 @@ def create(config: "Any", stdio: str) -> _core.Interpreter:
         if spare is not None:
             _core._give_out(spare, snapshot(stdio, warm=True))
             return spare
-    return _core._create(raw_config(config), snapshot(stdio), False)
+    return _core._create(raw_config(config), snapshot(stdio, config=config), False)
 
 
 def raw_config(config: "Any") -> "Any":

@@ -45,7 +45,7 @@ def _refill() -> None:
                 _thread = None
                 return
         try:
-            spare = _core._create(_make.raw_config(config), _make.snapshot("process"), True)
+            spare = _core._create(_make.raw_config(config), _make.snapshot("process", config=config), True)
             _core._warm(spare)
         except BaseException:
             with _wanted:

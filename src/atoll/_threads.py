@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
+import os
 import threading
 import weakref
+from time import monotonic
 
 from . import _core
 
@@ -32,12 +35,24 @@ _numbers = iter(range(1, 1 << 62))
 #: The threads that call_in_thread started and that may still run, by interpreter id.
 _started: dict[int, weakref.WeakSet[InterpreterThread[Any]]] = {}
 
+#: Seconds in which what is interrupted may stop, when an exception leaves a with block.
+GRACE = 1.0
+
+#: [_ended] Threads that run and that the end of the process waits for.
+_awaited: set[InterpreterThread[Any]] = set()
+_ended = threading.Condition()
+
 
 class InterpreterThread(threading.Thread, _Generic["_T"]):
     """A thread that runs one call in an interpreter.
 
     ``future`` is a concurrent.futures.Future of its result; an error goes
     there if the future was ever asked for, else to threading.excepthook.
+
+    The end of the process waits for it, as for every thread that is no daemon,
+    but not if it was given up: told to stop, and stuck in C.  threading could
+    not tell these two apart, so it takes the thread for a daemon, and
+    _at_exit() waits.
     """
 
     def __init__(
@@ -56,6 +71,21 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         self._guard = threading.Lock()
         self._future: Future[_T] | None = None
         self._outcome: tuple[bool, Any] | None = None
+        self._left = False  # the block that it belonged to was left by an exception
+        self._over = False
+
+    def start(self) -> None:
+        with _ended:
+            _awaited.add(self)
+        self._daemonic = _thread.daemon_threads_allowed()
+        try:
+            super().start()
+        except BaseException:
+            with _ended:
+                _awaited.discard(self)
+            raise
+        finally:
+            self._daemonic = False
 
     def run(self) -> None:
         interp, timeout, func, args, kwargs = self._work
@@ -72,13 +102,17 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
                 finally:
                     _watch.unwatch(watched)
         except BaseException as error:
-            if not self._finish(False, error):
+            if not self._finish(False, error) and not (self._left and _is_interruption(error)):
                 raise
         else:
             self._finish(True, result)
         finally:
             # A traceback that is kept must not keep the interpreter open.
             del interp, func, args, kwargs
+            with _ended:
+                self._over = True
+                _awaited.discard(self)
+                _ended.notify_all()
 
     def _finish(self, ok: bool, value: Any) -> bool:
         """Keep the outcome, if it is the first one; False if nobody has asked for it."""
@@ -116,6 +150,12 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         begins.  Nothing else that runs in the same interpreter is hit.
         """
         return self._call.interrupt() if exc is None else self._call.interrupt(exc)
+
+
+def _is_interruption(error: BaseException) -> bool:
+    from ._errors import ExecutionInterrupted
+
+    return isinstance(error, ExecutionInterrupted)
 
 
 def _settle(future: Future[Any], ok: bool, value: Any) -> None:
@@ -195,29 +235,72 @@ def leave_block(
     from ._errors import InterpreterError, InterpreterNotFoundError
 
     threads = list(_started.pop(interp.id, ()))
+    stop = exc_type is not None
     try:
-        try:
-            if exc_type is None:
-                for thread in threads:
-                    thread.join()
-        except BaseException:
-            # Ctrl-C while the block waits for its threads ends them, too.
-            _stop(threads)
-            raise
-        if exc_type is not None:
-            _stop(threads)
+        if not stop:
+            for thread in threads:
+                thread.join()
+    except BaseException:
+        stop = True  # Ctrl-C while the block waits for its threads ends them, too
+        raise
     finally:
         try:
-            interp.close()
+            if stop:
+                _stop(threads)
+                interp.close(interrupt=True, timeout=GRACE)
+            else:
+                interp.close()
         except InterpreterNotFoundError:
             pass  # closed in the block
-        except InterpreterError:
-            if exc_type is None:
+        except InterpreterError as error:
+            if not stop:
                 raise
+            # The body's exception is the one that counts.
+            if exc is not None:
+                exc.add_note(f"{interp!r} stays open: {error}")
 
 
 def _stop(threads: list[InterpreterThread[Any]]) -> None:
+    """Interrupt the threads and wait for them, but not for what is stuck."""
     for thread in threads:
+        thread._left = True
         thread.interrupt()
+    deadline = monotonic() + GRACE
     for thread in threads:
-        thread.join()
+        thread.join(max(0.0, deadline - monotonic()))
+        if thread.is_alive():
+            give_up(thread)
+
+
+# --- the end of the process
+
+
+def give_up(thread: InterpreterThread[Any]) -> None:
+    """It was told to stop and did not: the end of the process does not wait for it."""
+    with _ended:
+        _awaited.discard(thread)
+        _ended.notify_all()
+
+
+def _at_exit() -> None:
+    """Wait for the threads, as threading does for those that are no daemons."""
+    with _ended:
+        threads = list(_awaited)
+        while _awaited:
+            _ended.wait()
+    for thread in threads:
+        if thread._over:
+            thread.join()
+
+
+def _after_fork() -> None:
+    global _ended
+    _ended = threading.Condition()
+    _awaited.clear()
+
+
+try:
+    threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+except RuntimeError:
+    pass  # the process is ending already, and no thread can be started
+os.register_at_fork(after_in_child=_after_fork)

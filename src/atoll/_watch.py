@@ -13,6 +13,7 @@ import threading
 from time import monotonic
 
 from . import _core
+from ._threads import give_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def _run() -> None:
             return
         thread, ident, timeout = late
         thread._finish(False, _make_error(thread, ident, timeout))
+        give_up(thread)
         del late, thread
 
 

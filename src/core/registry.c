@@ -368,6 +368,21 @@ atoll_interp_wait_visits(atoll_interp *interp, uint32_t rest, int64_t deadline)
     return status;
 }
 
+atoll_status
+atoll_interp_wait_closer(atoll_interp *interp, int64_t deadline)
+{
+    atoll_status status = ATOLL_OK;
+    atoll_mutex_lock(&interp->lock);
+    while (
+        status == ATOLL_OK
+        && (interp->life == ATOLL_LIFE_ENDING
+            || (interp->life == ATOLL_LIFE_CLOSING && !interp->half_ended))) {
+        status = atoll_cond_wait(&interp->changed, &interp->lock, deadline);
+    }
+    atoll_mutex_unlock(&interp->lock);
+    return status;
+}
+
 void
 atoll_interp_set_life(atoll_interp *interp, atoll_life life)
 {

@@ -180,6 +180,9 @@ atoll_interp_wait_visits(atoll_interp *interp, uint32_t rest,
 atoll_status
 atoll_interp_wait_idle(atoll_interp *interp, uint64_t generation,
                        int64_t deadline);
+/* Waits while somebody else is at work to end it.  Fails: ATOLL_E_TIMEOUT. */
+atoll_status
+atoll_interp_wait_closer(atoll_interp *interp, int64_t deadline);
 void
 atoll_interp_set_life(atoll_interp *interp, atoll_life life);
 atoll_life

@@ -9,7 +9,7 @@
  * applied by the first visit: creating stays as cheap as CPython's own, and a
  * spare interpreter can be given out in microseconds.
  *
- * Locks: create_lock, alone, around a creation on 3.12.
+ * Locks: create_lock, alone, around a creation on 3.12; makers.lock, alone.
  */
 #include "create.h"
 
@@ -20,6 +20,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 /* 3.12 is said to be unsafe when two threads create at once. */
 static pthread_mutex_t create_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -363,15 +364,67 @@ end_unused(atoll_interp *interp, PyThreadState *initial)
     atoll_interp_release(interp);
 }
 
+/* Creations that are under way, and whether there may be more. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint32_t count; /* [lock] */
+    bool over;      /* the process is ending [lock] */
+} makers
+    = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+/* Fails: -1 with an exception. */
+static int
+begin_creation(ext_state *st)
+{
+    (void)pthread_mutex_lock(&makers.lock);
+    bool over = makers.over;
+    makers.count += !over;
+    (void)pthread_mutex_unlock(&makers.lock);
+    if (!over) {
+        return 0;
+    }
+    if (ext_attach_is_main()) {
+        ext_error_format(st, EXT_ERR_INTERPRETER,
+                         "no interpreter can be made any more: the process "
+                         "is ending");
+    }
+    else {
+        PyErr_SetNone(PyExc_SystemExit); /* a daemon thread's end */
+    }
+    return -1;
+}
+
+static void
+end_creation(void)
+{
+    (void)pthread_mutex_lock(&makers.lock);
+    makers.count--;
+    (void)pthread_cond_broadcast(&makers.changed);
+    (void)pthread_mutex_unlock(&makers.lock);
+}
+
+void
+ext_create_stop(int64_t grace)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(grace / 1000000000LL);
+    int err = 0;
+    (void)pthread_mutex_lock(&makers.lock);
+    makers.over = true;
+    while (makers.count > 0 && err == 0) {
+        err = pthread_cond_timedwait(&makers.changed, &makers.lock, &until);
+    }
+    (void)pthread_mutex_unlock(&makers.lock);
+}
+
 /* All that may fail for lack of memory comes first: there is no good way back
  * once there is an interpreter. */
-int
-ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot,
-               atoll_interp **out_interp)
+static int
+create_new(ext_state *st, PyObject *config, PyObject *snapshot,
+           atoll_interp **out_interp)
 {
-    if (load_in_main(st) < 0) {
-        return -1;
-    }
     atoll_interp *interp = atoll_registry_prepare();
     if (interp == NULL) {
         PyErr_NoMemory();
@@ -399,6 +452,18 @@ ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot,
     }
     *out_interp = interp;
     return 0;
+}
+
+int
+ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot,
+               atoll_interp **out_interp)
+{
+    if (load_in_main(st) < 0 || begin_creation(st) < 0) {
+        return -1;
+    }
+    int result = create_new(st, config, snapshot, out_interp);
+    end_creation();
+    return result;
 }
 
 int
@@ -520,4 +585,8 @@ void
 ext_create_after_fork(void)
 {
     (void)pthread_mutex_init(&create_lock, NULL);
+    (void)pthread_mutex_init(&makers.lock, NULL);
+    (void)pthread_cond_init(&makers.changed, NULL);
+    makers.count = 0;
+    makers.over = false;
 }

@@ -34,6 +34,11 @@ ext_create_list(ext_state *st, atoll_interp ***out_list, size_t *out_count);
 int
 ext_create_set_up(atoll_interp *interp);
 
+/* The process ends: no interpreter is made from now on; waits up to `grace` ns
+ * for those that are being made.  Attached: to nothing. */
+void
+ext_create_stop(int64_t grace);
+
 /* In the child after fork. */
 void
 ext_create_after_fork(void);

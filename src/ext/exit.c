@@ -5,21 +5,30 @@
  * an interpreter then was started by a daemon thread: it is interrupted.  Each
  * interpreter is closed in the ordinary way, with GRACE for all of them
  * together; what cannot be ended by then (stuck in C, or it catches every
- * interruption) is taken off CPython's list (runtime.c), so that CPython does
- * not try: it would abort.  The exit status is not touched.
+ * interruption) is abandoned: its Python code is stopped where it is, and it
+ * is taken off CPython's list (runtime.c), so that CPython does not try to end
+ * it: it would abort.  The exit status is not touched.
  *
  * Fork.  The child has the main interpreter alone.  The handlers that
  * pthread_atfork runs inside fork() itself come before CPython's own work in
  * the child, which would end the other interpreters and crash.  Handles to
  * the others say InterpreterNotFoundError there.
+ *
+ * All of the core's locks are taken before fork(), so that the child finds
+ * what they guard whole.  Then os.fork() holds CPython's lock of its lists of
+ * interpreters and thread states, so nobody who holds one of ours may want
+ * that: pending calls are the one thing for which atoll would, and none is
+ * added from the moment that os.fork() is called (os.register_at_fork).
  */
 #include "exit.h"
 
 #include "attach.h"
+#include "create.h"
 #include "interrupt.h"
 #include "lifecycle.h"
 #include "module.h"
 #include "runtime.h"
+#include "transfer.h"
 
 #include "../core/queue.h"
 #include "../core/scheduler.h"
@@ -29,22 +38,35 @@
 
 /* For all interpreters together, before what is left is abandoned. */
 #define GRACE_NS 1000000000LL
+/* For the Python code in what is abandoned to stop where it is. */
+#define PARK_NS 100000000LL
 
 static bool
 is_left(atoll_interp *interp)
 {
     atoll_life life = atoll_interp_get_life(interp);
-    return life == ATOLL_LIFE_OPEN || life == ATOLL_LIFE_CLOSING;
+    return life == ATOLL_LIFE_OPEN || life == ATOLL_LIFE_CLOSING
+           || life == ATOLL_LIFE_ENDING;
 }
 
 static void
 close_one(ext_state *st, atoll_interp *interp, int64_t deadline)
 {
+    atoll_status status;
     Py_BEGIN_ALLOW_THREADS
     uint64_t generation = interp->generation;
-    (void)atoll_interp_wait_idle(interp, generation, deadline);
+    status = atoll_interp_wait_idle(interp, generation, deadline);
     Py_END_ALLOW_THREADS
-    if (ext_lifecycle_close_by(st, interp, deadline) < 0) {
+    if (status == ATOLL_OK) {
+        /* Its last handle may have gone with the call. */
+        ext_lifecycle_reap(st);
+    }
+    Py_BEGIN_ALLOW_THREADS
+    /* A daemon thread may just be closing it. */
+    status = atoll_interp_wait_closer(interp, deadline);
+    Py_END_ALLOW_THREADS
+    if (status == ATOLL_OK && is_left(interp)
+        && ext_lifecycle_close_by(st, interp, deadline) < 0) {
         PyErr_Clear(); /* abandoned below, or ended by somebody else */
     }
 }
@@ -72,6 +94,18 @@ stop_freeing(void)
     PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &allocator);
 }
 
+/* What runs in them would run on while CPython takes apart what all
+ * interpreters share. */
+static void
+abandon(atoll_interp **list, size_t count)
+{
+    bool needed = false;
+    Py_BEGIN_ALLOW_THREADS(void)
+    ext_interrupt_park(list, count, PARK_NS);
+    Py_END_ALLOW_THREADS(void)
+    ext_runtime_forget_others(&needed);
+}
+
 void
 ext_exit_main(ext_state *st)
 {
@@ -80,6 +114,10 @@ ext_exit_main(ext_state *st)
     size_t count = 0;
     int64_t deadline = atoll_now() + GRACE_NS;
     atomic_store(&ext_interrupt_exiting, true);
+    /* From here on there are no more than those that are listed. */
+    Py_BEGIN_ALLOW_THREADS(void)
+    ext_create_stop(GRACE_NS);
+    Py_END_ALLOW_THREADS
     if (atoll_registry_list(&list, &count) != ATOLL_OK) {
         return;
     }
@@ -90,21 +128,27 @@ ext_exit_main(ext_state *st)
         }
     }
     ext_lifecycle_reap(st);
-    bool left = false;
+    size_t left = 0;
     for (size_t i = 0; i < count; i++) {
         atoll_interp *interp = list[i];
         if (interp->owned && is_left(interp)) {
             close_one(st, interp, deadline);
         }
-        left |= interp->owned
-                && atoll_interp_get_life(interp) != ATOLL_LIFE_GONE;
-        atoll_interp_release(interp);
+        if (interp->owned
+            && atoll_interp_get_life(interp) != ATOLL_LIFE_GONE) {
+            list[left++] = interp;
+        }
+        else {
+            atoll_interp_release(interp);
+        }
+    }
+    if (left > 0) {
+        abandon(list, left);
+    }
+    for (size_t i = 0; i < left; i++) {
+        atoll_interp_release(list[i]);
     }
     atoll_free(list);
-    if (left) {
-        bool needed = false;
-        (void)ext_runtime_forget_others(&needed);
-    }
 }
 
 /* --- fork ------------------------------------------------------------------- */
@@ -139,6 +183,7 @@ after_fork_child(void)
     atoll_queue_after_fork();
     atoll_scheduler_after_fork();
     ext_attach_after_fork();
+    ext_transfer_after_fork();
     ext_interrupt_after_fork();
     ext_lifecycle_after_fork();
     (void)ext_runtime_forget_others(&needed);
@@ -154,13 +199,61 @@ watch(void)
         = pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
+static PyObject *
+fork_begins(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
+{
+    ext_interrupt_fork_begins();
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+fork_ends(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
+{
+    ext_interrupt_fork_ends();
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef fork_functions[] = {
+    {"_fork_begins", fork_begins, METH_NOARGS,
+     PyDoc_STR("Registered with os.register_at_fork().")},
+    {"_fork_ends", fork_ends, METH_NOARGS,
+     PyDoc_STR("Registered with os.register_at_fork().")},
+};
+
+/* Attached: to the main interpreter.  Fails: -1 with an exception. */
+static int
+register_at_fork(PyObject *module)
+{
+    PyObject *got = NULL;
+    PyObject *begins = PyCFunction_New(&fork_functions[0], module);
+    PyObject *ends = PyCFunction_New(&fork_functions[1], module);
+    PyObject *func = ext_state_python("posix", "register_at_fork");
+    PyObject *none = PyTuple_New(0);
+    PyObject *kwargs = begins == NULL || ends == NULL
+                           ? NULL
+                           : Py_BuildValue("{sOsO}", "before", begins,
+                                           "after_in_parent", ends);
+    if (func != NULL && none != NULL && kwargs != NULL) {
+        got = PyObject_Call(func, none, kwargs);
+    }
+    Py_XDECREF(begins);
+    Py_XDECREF(ends);
+    Py_XDECREF(func);
+    Py_XDECREF(none);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(got);
+    return got == NULL ? -1 : 0;
+}
+
 int
-ext_exit_watch_forks(void)
+ext_exit_watch_forks(PyObject *module)
 {
     (void)pthread_once(&watch_once, watch);
     if (watch_error != 0) {
         PyErr_NoMemory();
         return -1;
     }
-    return 0;
+    return PyInterpreterState_Get() == PyInterpreterState_Main()
+               ? register_at_fork(module)
+               : 0;
 }

@@ -13,8 +13,9 @@ ext_exit_main(ext_state *st);
 /* Another interpreter has been made in this process.  Any thread. */
 extern atomic_bool ext_exit_had_others;
 
-/* Registers the fork handlers, once.  Attached: anywhere. */
+/* Registers the fork handlers, once.  Attached: anywhere.
+ * Fails: -1 with an exception. */
 int
-ext_exit_watch_forks(void);
+ext_exit_watch_forks(PyObject *module);
 
 #endif

@@ -74,10 +74,10 @@ tell(atoll_interp *interp, ext_visit *visit)
 {
     visit->deliver = true;
     atoll_parker_interrupt(visit->parker);
-    if (interp->told < MAX_TOLD && _PyEval_AddPendingCall != NULL) {
+    if (interp->told < MAX_TOLD) {
         atoll_interp_acquire(interp);
         interp->told++;
-        if (_PyEval_AddPendingCall(interp->handle, deliver, interp, 0) != 0) {
+        if (ext_helper_add_pending(interp->handle, deliver, interp) != 0) {
             interp->told--; /* full: told again shortly */
             atoll_interp_release(interp);
         }

@@ -53,6 +53,17 @@ ext_interrupt_one(atoll_interp *interp, uint64_t generation);
 int
 ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds);
 
+/* The process ends: stops all Python code in these interpreters for good,
+ * wherever it is, and waits up to `grace` ns (less than a second) for that.
+ * Attached: to none of them. */
+void
+ext_interrupt_park(atoll_interp **list, size_t count, int64_t grace);
+
+/* Raises SystemExit in the threads that live in interp, but not in the one at
+ * hand: they end without a word.  Attached: to interp. */
+void
+ext_interrupt_threads(atoll_interp *interp);
+
 /* Starts the deadline of the running call of visit; `timeout` in seconds.
  * Attached: to visit->interp.  Fails: -1 with an exception; visit->timed_out
  * tells whether it was that the deadline has passed. */
@@ -129,6 +140,13 @@ ext_helper_ring(void);
 
 /* The process is ending: threads that are stopped for that leave silently. */
 extern atomic_bool ext_interrupt_exiting;
+
+/* An os.fork() is on its way, before it takes any lock of CPython's; it is
+ * over, in the parent.  Attached: to the main interpreter. */
+void
+ext_interrupt_fork_begins(void);
+void
+ext_interrupt_fork_ends(void);
 
 /* Around fork.  Before it the helper thread is ended, so that CPython does
  * not warn of a thread that the program does not know; it is started again

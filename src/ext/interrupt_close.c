@@ -1,23 +1,22 @@
 /* What close(interrupt=True) interrupts before it closes: the call that runs,
  * calls elsewhere that threads of the interpreter have made, and the threads
- * themselves.
+ * themselves.  And what becomes of code that does not stop when the process
+ * ends.
  *
- * Locks: as interrupt.c.
+ * Locks: as interrupt.c; parking.lock alone.
  */
 #include "interrupt_impl.h"
 
 #include "module.h"
 #include "run.h"
 
-/* Interrupts the threads that live in interp.  Attached: outside.
- * Fails: -1 with an exception. */
-static int
-interrupt_threads(ext_state *st, atoll_interp *interp)
+#include <time.h>
+#include <unistd.h>
+
+/* See interrupt.h. */
+void
+ext_interrupt_threads(atoll_interp *interp)
 {
-    ext_visit visit;
-    if (ext_attach_enter(st, interp, 0, &visit) < 0) {
-        return -1;
-    }
     /* SystemExit ends a thread without a word; the call that runs, on a kept
      * state, has been interrupted already. */
     PyThreadState *own = PyThreadState_Get();
@@ -39,6 +38,18 @@ interrupt_threads(ext_state *st, atoll_interp *interp)
         ext_attach_interrupt_thread(ident);
     }
     Py_XDECREF(idents);
+    PyErr_Clear();
+}
+
+/* The same from outside.  Fails: -1 with an exception. */
+static int
+interrupt_threads(ext_state *st, atoll_interp *interp)
+{
+    ext_visit visit;
+    if (ext_attach_enter(st, interp, 0, &visit) < 0) {
+        return -1;
+    }
+    ext_interrupt_threads(interp);
     ext_attach_leave(&visit);
     return 0;
 }
@@ -128,4 +139,51 @@ ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds)
         PyErr_Clear(); /* close() says what is wrong */
     }
     return 0;
+}
+
+/* --- the end of the process --------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t parked; /* interpreters whose code has stopped [lock] */
+} parking
+    = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+/* The pending call: keeps the interpreter's GIL, so no code runs there. */
+static int
+park(void *arg)
+{
+    (void)pthread_mutex_lock(&parking.lock);
+    parking.parked++;
+    (void)pthread_cond_signal(&parking.changed);
+    (void)pthread_mutex_unlock(&parking.lock);
+    while (arg == NULL) {
+        (void)pause();
+    }
+    return 0;
+}
+
+void
+ext_interrupt_park(atoll_interp **list, size_t count, int64_t grace)
+{
+    size_t asked = 0;
+    struct timespec until;
+    for (size_t i = 0; i < count; i++) {
+        if (atoll_interp_get_life(list[i]) != ATOLL_LIFE_DEFERRED
+            && atoll_interp_glance(list[i])) {
+            asked += ext_helper_add_pending(list[i]->handle, park, NULL) == 0;
+            atoll_interp_leave(list[i], false);
+        }
+    }
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)grace;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    int err = 0;
+    (void)pthread_mutex_lock(&parking.lock);
+    while (parking.parked < asked && err == 0) {
+        err = pthread_cond_timedwait(&parking.changed, &parking.lock, &until);
+    }
+    (void)pthread_mutex_unlock(&parking.lock);
 }

@@ -12,7 +12,7 @@
  * It is ended before fork() and started again at need: CPython warns of
  * threads that it finds then.
  *
- * Locks: fork_lock, helper.lock, then a record's.
+ * Locks: fork_lock, helper.lock, then a record's; gate.lock last.
  */
 #include "interrupt_impl.h"
 
@@ -40,6 +40,12 @@ atomic_int ext_helper_listener = -1;
 /* One fork at a time: each of them joins the helper. */
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* Held while a pending call is added. */
+static struct {
+    pthread_mutex_t lock;
+    uint32_t forks; /* os.fork() calls on their way [lock] */
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
 void
 ext_helper_lock(void)
 {
@@ -50,6 +56,41 @@ void
 ext_helper_unlock(void)
 {
     (void)pthread_mutex_unlock(&helper.lock);
+}
+
+/* See interrupt_impl.h.  Where a fork is on its way nothing is added: CPython
+ * 3.13 and later take the lock of their list of thread states for it, which
+ * fork() holds while it waits for atoll's locks and for the helper's end. */
+int
+ext_helper_add_pending(PyInterpreterState *interp, int (*func)(void *),
+                       void *arg)
+{
+    int result = -1;
+    if (_PyEval_AddPendingCall == NULL) {
+        return -1;
+    }
+    (void)pthread_mutex_lock(&gate.lock);
+    if (gate.forks == 0) {
+        result = _PyEval_AddPendingCall(interp, func, arg, 0);
+    }
+    (void)pthread_mutex_unlock(&gate.lock);
+    return result == 0 ? 0 : -1;
+}
+
+void
+ext_interrupt_fork_begins(void)
+{
+    (void)pthread_mutex_lock(&gate.lock);
+    gate.forks++;
+    (void)pthread_mutex_unlock(&gate.lock);
+}
+
+void
+ext_interrupt_fork_ends(void)
+{
+    (void)pthread_mutex_lock(&gate.lock);
+    gate.forks -= gate.forks > 0;
+    (void)pthread_mutex_unlock(&gate.lock);
 }
 
 void
@@ -250,6 +291,8 @@ ext_interrupt_after_fork(void)
 {
     (void)pthread_mutex_init(&helper.lock, NULL);
     (void)pthread_mutex_init(&fork_lock, NULL);
+    (void)pthread_mutex_init(&gate.lock, NULL);
+    gate.forks = 0;
     helper.head = NULL;
     helper.planned = ATOLL_FOREVER;
     if (atomic_exchange(&helper.have_bell, false)) {

@@ -15,6 +15,13 @@
 int
 ext_helper_start(void);
 
+/* _PyEval_AddPendingCall, but not while a fork is on its way.  interp stays:
+ * the caller visits it, or holds the lock of its record while a call runs.
+ * Fails: -1 (the queue is full, a fork): to be tried again shortly. */
+int
+ext_helper_add_pending(PyInterpreterState *interp, int (*func)(void *),
+                       void *arg);
+
 /* Guards every visit's timer.  Taken before a record's lock. */
 void
 ext_helper_lock(void);

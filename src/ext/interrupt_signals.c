@@ -161,19 +161,20 @@ is_watched(int number)
     }
 }
 
+static pthread_mutex_t watch_lock = PTHREAD_MUTEX_INITIALIZER;
+
 /* Two threads may come here at once: the main one and the helper. */
 static bool
 watch_all(void)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     bool displaced = false;
-    if (pthread_mutex_trylock(&lock) != 0) {
+    if (pthread_mutex_trylock(&watch_lock) != 0) {
         return true; /* the other one does it */
     }
     for (int number = 1; number < NSIG && number < MAX_SIGNAL; number++) {
         displaced |= is_watched(number) && watch(number);
     }
-    (void)pthread_mutex_unlock(&lock);
+    (void)pthread_mutex_unlock(&watch_lock);
     return displaced;
 }
 
@@ -296,7 +297,7 @@ send_signal(void)
     }
     bool full = false;
     if (atoll_interp_glance(interp)) {
-        full = _PyEval_AddPendingCall(interp->handle, deliver_signal, NULL, 0)
+        full = ext_helper_add_pending(interp->handle, deliver_signal, NULL)
                != 0;
         atoll_interp_leave(interp, false);
     }
@@ -393,6 +394,7 @@ ext_signals_after_fork(void)
     atomic_store(&signals.ring, false);
     atomic_store(&signals.again, false);
     atomic_store(&signals.dozing, false);
+    (void)pthread_mutex_init(&watch_lock, NULL);
     for (int number = 0; number < MAX_SIGNAL; number++) {
         atomic_store(&chains[number].inside, 0);
     }

@@ -28,6 +28,7 @@
 #include "create.h"
 #include "errors.h"
 #include "exit.h"
+#include "interrupt.h"
 #include "module.h"
 #include "run.h"
 #include "transfer.h"
@@ -42,6 +43,8 @@
 #define GRACE_NS 2000000000LL
 /* The same, where to give up means no more than that close() is refused. */
 #define SHORT_GRACE_NS 100000000LL
+/* How long daemon threads may take to end when others end their interpreter. */
+#define DAEMON_NS 1000000000LL
 /* How long the threads of one that nobody refers to any more are joined. */
 #define REAP_NS 100000000LL
 
@@ -119,6 +122,17 @@ describe_unjoinable(atoll_interp *interp, bool joined)
     }
     Py_DECREF(foreign);
     return text;
+}
+
+/* How long threads that threading has forgotten may take to delete their
+ * states: where the deadline has passed, they have had their time. */
+static int64_t
+grace_before(int64_t deadline)
+{
+    if (deadline == ATOLL_FOREVER || atoll_now() < deadline) {
+        return GRACE_NS;
+    }
+    return atomic_load(&ext_interrupt_exiting) ? 0 : SHORT_GRACE_NS;
 }
 
 /* describe_unjoinable, with a grace for threads that have left Python, which
@@ -208,7 +222,7 @@ wind_down(ext_visit *visit, int64_t deadline, failure *out)
     text = describe_unjoinable(interp, true);
     if (text == NULL || PyUnicode_GET_LENGTH(text) > 0) {
         Py_XDECREF(text);
-        text = settle_threads(interp, true, GRACE_NS);
+        text = settle_threads(interp, true, grace_before(deadline));
     }
     if (text == NULL || PyUnicode_GET_LENGTH(text) > 0) {
         out->text = copy_text(text);
@@ -220,7 +234,7 @@ wind_down(ext_visit *visit, int64_t deadline, failure *out)
     if (call_function("atexit", "_run_exitfuncs", NULL) < 0) {
         PyErr_WriteUnraisable(NULL);
     }
-    text = settle_threads(interp, true, GRACE_NS);
+    text = settle_threads(interp, true, grace_before(deadline));
     if (text == NULL || PyUnicode_GET_LENGTH(text) > 0) {
         out->text = copy_text(text);
         Py_XDECREF(text);
@@ -267,15 +281,18 @@ set_closing(atoll_interp *interp, bool half_ended)
     atoll_mutex_lock(&interp->lock);
     interp->life = ATOLL_LIFE_CLOSING;
     interp->half_ended = half_ended;
+    atoll_cond_signal_all(&interp->changed);
     atoll_mutex_unlock(&interp->lock);
 }
 
 /* Waits for the visits of other threads, which are short.  Fails: -1 with an
  * exception (Ctrl-C, or it took too long). */
 static int
-wait_for_visits(ext_state *st, atoll_interp *interp)
+wait_for_visits(ext_state *st, atoll_interp *interp, int64_t deadline)
 {
-    int64_t deadline = atoll_now() + 5 * GRACE_NS;
+    int64_t soon = atoll_now() + grace_before(deadline);
+    int64_t late = atoll_now() + 5 * GRACE_NS;
+    deadline = deadline < soon ? soon : deadline < late ? deadline : late;
     for (;;) {
         atoll_status status;
         Py_BEGIN_ALLOW_THREADS
@@ -384,6 +401,20 @@ check_closable(ext_state *st, atoll_interp *interp)
     return 0;
 }
 
+/* Does the standard module, or other code, run its __main__?  A visit keeps
+ * the handle: another thread may be closing it, too. */
+static bool
+runs_for_others(atoll_interp *interp)
+{
+    if (_PyInterpreterState_IsRunningMain == NULL
+        || atoll_interp_visit(interp, false, NULL) != ATOLL_OK) {
+        return false;
+    }
+    bool running = _PyInterpreterState_IsRunningMain(interp->handle);
+    atoll_interp_leave(interp, false);
+    return running;
+}
+
 int
 ext_lifecycle_close(ext_state *st, atoll_interp *interp)
 {
@@ -396,14 +427,9 @@ ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline)
     if (check_closable(st, interp) < 0) {
         return -1;
     }
-    if (_PyInterpreterState_IsRunningMain != NULL
-        && atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
-        && _PyInterpreterState_IsRunningMain(interp->handle)) {
-        ext_error_format(st, EXT_ERR_INTERPRETER,
-                         "interpreter %lld is running", (long long)interp->id);
-        return -1;
-    }
-    atoll_status status = atoll_interp_begin_close(interp, false);
+    atoll_status status = runs_for_others(interp)
+                              ? ATOLL_E_BUSY
+                              : atoll_interp_begin_close(interp, false);
     if (status == ATOLL_E_BUSY) {
         ext_error_format(st, EXT_ERR_INTERPRETER,
                          "interpreter %lld is running", (long long)interp->id);
@@ -414,7 +440,7 @@ ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline)
                          (long long)interp->id);
         return -1;
     }
-    if (wait_for_visits(st, interp) < 0) {
+    if (wait_for_visits(st, interp, deadline) < 0) {
         atoll_interp_cancel_close(interp);
         return -1;
     }
@@ -531,7 +557,7 @@ ext_lifecycle_reap(ext_state *st)
          * runs in it) stays as it is, unlisted, until the process ends. */
         int64_t deadline = atoll_now() + REAP_NS;
         set_closing(interp, false);
-        if (wait_for_visits(st, interp) < 0
+        if (wait_for_visits(st, interp, deadline) < 0
             || close_marked(st, interp, deadline) < 0) {
             bool again = PyErr_ExceptionMatches(PyExc_MemoryError);
             PyErr_Clear();
@@ -553,6 +579,20 @@ ext_lifecycle_reap(ext_state *st)
 }
 
 /* --- ended by others ------------------------------------------------------ */
+
+/* Threads that are left now are daemon threads: with one of them alive 3.12
+ * and 3.13 abort the process at the end of an interpreter. */
+static void
+end_daemon_threads(atoll_interp *interp)
+{
+    PyObject *text = describe_unjoinable(interp, true);
+    if (text != NULL && PyUnicode_GET_LENGTH(text) > 0) {
+        ext_interrupt_threads(interp);
+        Py_SETREF(text, settle_threads(interp, true, DAEMON_NS));
+    }
+    Py_XDECREF(text);
+    PyErr_Clear();
+}
 
 /* The atexit callback in each interpreter: see the head of this file. */
 static PyObject *
@@ -580,6 +620,7 @@ on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
     Py_BEGIN_ALLOW_THREADS(void)
     atoll_interp_wait_visits(interp, 0, ATOLL_FOREVER);
     Py_END_ALLOW_THREADS
+    end_daemon_threads(interp);
     ext_attach_drop_kept(interp, true);
     ext_attach_forget_kept(interp); /* the ender's own goes with the rest */
     ext_chores_check(st);
@@ -613,7 +654,7 @@ register_on_exit(PyObject *module)
 static int
 lifecycle_exec(PyObject *module, ext_state *st)
 {
-    if (ext_exit_watch_forks() < 0) {
+    if (ext_exit_watch_forks(module) < 0) {
         return -1;
     }
     ext_attach_setup = ext_create_set_up;

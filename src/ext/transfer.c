@@ -31,6 +31,13 @@ number_of(const ext_crossing *crossing)
     return number < EXT_MAX_CROSSINGS ? number : -1;
 }
 
+void
+ext_transfer_after_fork(void)
+{
+    /* An entry is written at once: the table is whole. */
+    (void)pthread_mutex_init(&numbers_lock, NULL);
+}
+
 int
 ext_transfer_register(ext_state *st, PyTypeObject *type,
                       const ext_crossing *crossing)

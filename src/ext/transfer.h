@@ -99,6 +99,10 @@ ext_decode_args(ext_state *st, const atoll_frame *frame, ext_args *out_args);
 void
 ext_args_fini(ext_args *args);
 
+/* In the child after fork: whoever held a lock does not exist. */
+void
+ext_transfer_after_fork(void);
+
 /* is_shareable(): 1, 0, or -1 with an exception. */
 int
 ext_is_shareable(ext_state *st, PyObject *obj);

@@ -1,0 +1,209 @@
+"""The end of the process, beyond the table of docs/internals/lifecycle.md: each in a child process."""
+
+from __future__ import annotations
+
+import pytest
+from children import LONG, run_child
+
+BEGIN = """
+import atoll, os, sys, threading
+from atoll import sync
+def start(text, **names):
+    "Runs code in a new interpreter, by a daemon thread, until it sets `started`."
+    started = sync.Event()
+    interp = atoll.create()
+    interp.prepare_main(started=started, **names)
+    def run():
+        try:
+            interp.exec(text)
+        except atoll.ExecutionFailed:
+            pass
+    threading.Thread(target=run, daemon=True).start()
+    started.wait()
+    return interp
+"""
+
+#: Catches every interruption, and uses much of what CPython takes apart at its end.
+STUBBORN = """
+import collections, re
+class A:
+    def method(self):
+        return [str(n) for n in range(10)], {}, re.sub("a", "b", "abc")
+started.set()
+while True:
+    try:
+        while True:
+            A().method()
+            type("B", (A,), {})().method()
+            collections.namedtuple("C", "x y")(1, 2)
+    except BaseException:
+        pass
+"""
+
+
+def test_python_that_will_not_stop() -> None:
+    """It is stopped for good before CPython takes apart what it uses."""
+    for _ in range(30 if LONG else 4):
+        run_child(f"{BEGIN}\nstart({STUBBORN!r})\nsys.exit(7)").check(status=7)
+
+
+def test_several_that_will_not_stop() -> None:
+    """The grace is for all of them together, threads inside and C code included."""
+    run_child(f"""{BEGIN}
+read, write = os.pipe()
+for _ in range(3):
+    start({STUBBORN!r})
+    start("import os; started.set(); os.read(fd, 1)", fd=read)
+    start("import threading; threading.Thread(target=exec, args=(code, globals())).start()", code={STUBBORN!r})
+sys.exit(7)
+""").check(status=7)
+
+
+def test_call_in_thread_is_waited_for() -> None:
+    """As for every thread that is no daemon; its prints come out, its errors are told."""
+    outcome = run_child(f"""{BEGIN}
+def work():
+    import time
+    time.sleep(0.2)
+    print("done")
+def fail():
+    raise ValueError("told")
+atoll.create().call_in_thread(work)
+atoll.create().call_in_thread(fail)
+print("end of main", flush=True)
+sys.exit(7)
+""")
+    assert (outcome.status, outcome.out) == (7, "end of main\ndone\n"), outcome
+    assert outcome.err.count("ValueError: told") >= 1, outcome
+
+
+def test_a_thread_that_waits_for_another() -> None:
+    """Threads of both kinds are waited for, whichever waits for the other."""
+    run_child(f"""{BEGIN}
+first, second = sync.Event(), sync.Event()
+def inside(first, second):
+    first.wait()
+    second.set()
+atoll.create().call_in_thread(inside, first, second)
+def outside():
+    first.set()
+    second.wait()
+    print("both", flush=True)
+threading.Thread(target=outside).start()
+""").check("both\n")
+
+
+def test_past_its_deadline() -> None:
+    """What was told to stop, and is stuck, does not keep the process."""
+    run_child(f"""{BEGIN}
+read, write = os.pipe()
+thread = atoll.create().options(timeout=0.05).call_in_thread(os.read, read, 1)
+try:
+    thread.future.result()
+except atoll.ExecutionTimeout:
+    print(thread.is_alive(), thread.daemon, flush=True)
+sys.exit(7)
+""").check("True False\n", status=7)
+
+
+def test_left_by_an_exception() -> None:
+    outcome = run_child(f"""{BEGIN}
+from collections import deque
+from functools import partial
+from operator import call
+read, write = os.pipe()
+def work(started):
+    # No Python runs between the call of set() and what follows.
+    deque(map(call, [started.set, partial(os.read, read, 1)]), maxlen=0)
+started = sync.Event()
+with atoll.create() as interp:
+    interp.call_in_thread(work, started)
+    started.wait()
+    raise ValueError("mine")
+""")
+    assert outcome.status == 1
+    assert outcome.err.count("Traceback") == 1, outcome
+    assert outcome.err.endswith("ValueError: mine\nInterpreter(1) stays open: interpreter 1 is running\n"), (
+        outcome
+    )
+
+
+def test_ctrl_c_while_it_waits() -> None:
+    """The second thing that Python says of it is the last: what runs is interrupted, and the process ends."""
+    outcome = run_child(f"""{BEGIN}
+import signal
+def spin(started):
+    started.set()
+    while True:
+        pass
+started = sync.Event()
+atoll.create().call_in_thread(spin, started)
+started.wait()
+ending = threading.Event()
+def kill():
+    threading.main_thread().join(0.3)  # it is in threading._shutdown() by then
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=kill, daemon=True).start()
+sys.exit(7)
+""")
+    assert outcome.status == 7, outcome
+    assert "KeyboardInterrupt" in outcome.err, outcome
+
+
+def test_a_thread_that_closes_meanwhile() -> None:
+    """A daemon thread is about to end an interpreter when the process ends."""
+    for _ in range(20 if LONG else 4):
+        run_child(f"""{BEGIN}
+def work():
+    while True:
+        interp = atoll.create()
+        interp.call(abs, -1)
+        going.set()
+        interp.close()
+going = threading.Event()
+threading.Thread(target=work, daemon=True).start()
+going.wait()
+sys.exit(7)
+""").check(status=7)
+
+
+def test_atexit_functions_of_main() -> None:
+    """Those registered after atoll was imported still find every interpreter open."""
+    run_child("""
+        import atexit
+        ask = None
+        atexit.register(lambda: print(ask()))
+        import atoll
+        interp = atoll.create()
+        ask = lambda: interp in atoll.list_all()
+        atexit.register(lambda: print(interp.call(abs, -1)))
+    """).check("1\nFalse\n")
+
+
+def test_an_atexit_function_that_fails() -> None:
+    outcome = run_child(f"""{BEGIN}
+interp = atoll.create()
+interp.exec("import atexit; atexit.register(lambda: 1 / 0); atexit.register(lambda: print('ran'))")
+sys.exit(7)
+""")
+    assert (outcome.status, outcome.out) == (7, "ran\n"), outcome
+    assert "ZeroDivisionError" in outcome.err, outcome
+
+
+def test_exit_inside() -> None:
+    """sys.exit() there ends the call; os._exit() the process."""
+    run_child(f"""{BEGIN}
+interp = atoll.create()
+try:
+    interp.exec("import sys; sys.exit(3)")
+except atoll.ExecutionFailed as error:
+    print(error.excinfo.type.__name__, flush=True)
+interp.exec("import os; os._exit(9)")
+""").check("SystemExit\n", status=9)
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_many_left_open(count: int) -> None:
+    run_child(f"import atoll, sys\nkept = [atoll.create() for _ in range({count})]\nsys.exit(7)").check(
+        status=7
+    )
