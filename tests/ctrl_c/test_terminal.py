@@ -2,50 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
-import sys
-import textwrap
-import time
-import warnings
-
-import pytest
-from children import LIMIT, clean
-
-
-def run_at_terminal(code: str) -> tuple[str, int]:
-    """Runs code on a terminal of its own; types Ctrl-C at each "READY"."""
-    arguments, environment = [sys.executable, "-c", textwrap.dedent(code)], clean()
-    with warnings.catch_warnings():
-        # pytest's own watchdog is a thread; the child does nothing but exec.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid, fd = pty.fork()
-    if pid == 0:
-        os.execve(sys.executable, arguments, environment)
-    text, typed, end = "", 0, time.monotonic() + LIMIT
-    try:
-        while time.monotonic() < end:
-            if not select.select([fd], [], [], 1)[0]:
-                continue
-            try:
-                data = os.read(fd, 4096)
-            except OSError:  # the child has closed its side
-                break
-            if not data:
-                break
-            text += data.decode()
-            while text.count("READY") > typed:
-                typed += 1
-                os.write(fd, b"\x03")
-        else:
-            os.kill(pid, 9)
-            pytest.fail(f"it hangs: {text}")
-    finally:
-        status = os.waitpid(pid, 0)[1]
-        os.close(fd)
-    return text.replace("\r\n", "\n").replace("^C", ""), os.waitstatus_to_exitcode(status)
-
+from terminal import converse, run_at_terminal
 
 BEGIN = """
 import atoll, signal
@@ -137,3 +94,102 @@ except KeyboardInterrupt:
     print("interrupted")
 {STOPPED}""")
         assert (text, status) == ("READY\ninterrupted\nstopped True\n", 0)
+
+
+def test_ignored() -> None:
+    """It is as if nothing had been typed."""
+    text, status = run_at_terminal(f"""{BEGIN}
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+a.exec("import os, time; os.write(1, b'READY\\\\n'); time.sleep(0.3); print('went on')")
+""")
+    assert (text, status) == ("READY\nwent on\n", 0)
+
+
+ASYNCIO = """
+import asyncio, atoll.aio
+def wait_until_idle():
+    import time
+    while a.is_running():  # whoever cancels does not wait for the end
+        time.sleep(0.01)
+def spin(counter):
+    import os
+    os.write(1, b"READY\\n")
+    while True:
+        counter.add(1)
+"""
+
+
+def test_asyncio() -> None:
+    """asyncio.run() cancels its task; that interrupts the call that it awaits."""
+    text, status = run_at_terminal(f"""{BEGIN}{ASYNCIO}
+async def main():
+    try:
+        await atoll.aio.call(a, spin, counter)
+    except asyncio.CancelledError:
+        print("cancelled")
+        raise
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+wait_until_idle()
+{STOPPED}""")
+    assert (text, status) == ("READY\ncancelled\ninterrupted\nstopped True\n", 0)
+
+
+def test_asyncio_blocked() -> None:
+    """asyncio's handler returns the first time, and the code goes on; the second time it raises."""
+    text, status = run_at_terminal(f"""{BEGIN}{ASYNCIO}
+def spin_twice(counter):
+    import os, time
+    os.write(1, b"READY\\n")
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        pass
+    spin(counter)
+async def main():
+    a.call(spin_twice, counter)
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+wait_until_idle()
+{STOPPED}""")
+    assert (text, status) == ("READY\nREADY\ninterrupted\nstopped True\n", 0)
+
+
+def test_asyncio_handler() -> None:
+    """A handler of the program's own, in the loop."""
+    text, status = run_at_terminal(f"""{BEGIN}{ASYNCIO}
+async def main():
+    typed = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, typed.set)
+    task = asyncio.create_task(atoll.aio.call(a, spin, counter))
+    await typed.wait()
+    print("typed")
+    task.cancel()
+    print(type((await asyncio.gather(task, return_exceptions=True))[0]).__name__)
+asyncio.run(main())
+wait_until_idle()
+{STOPPED}""")
+    assert (text, status) == ("READY\ntyped\nCancelledError\nstopped True\n", 0)
+
+
+def test_at_the_prompt() -> None:
+    spin = r"import os; os.write(1, b'REA' + b'DY')\nwhile True: pass"
+    text = converse(
+        [
+            (">>> ", "import atoll; a = atoll.create(); q = atoll.create_queue()\n"),
+            (">>> ", f'a.exec("{spin}")\n'),
+            ("READY", "\x03"),
+            ("KeyboardInterrupt", ""),
+            (">>> ", "print('WAI' + 'TS', flush=True); q.get()\n"),
+            ("WAITS", "\x03"),
+            ("KeyboardInterrupt", ""),
+            (">>> ", "print('al' + 'ive', a.call(abs, -5))\n"),
+            ("alive 5", ""),
+            (">>> ", "\x04"),
+        ],
+        {"PYTHON_BASIC_REPL": "1", "TERM": "dumb"},
+    )
+    assert text.count("Traceback") == 2

@@ -1,0 +1,154 @@
+"""Ctrl-C typed at a terminal in every wait of atoll's: in the main interpreter, and inside another."""
+
+from __future__ import annotations
+
+import pytest
+from terminal import run_at_terminal
+
+BEGIN = """
+import atoll, os, signal, threading
+from atoll import sync
+def spin():
+    while True:
+        pass
+queue, full, unfinished = atoll.create_queue(), atoll.create_queue(1), atoll.create_queue()
+full.put(0)
+unfinished.put(0)
+lock, rlock, semaphore, event = sync.Lock(), sync.RLock(), sync.Semaphore(0), sync.Event()
+condition, barrier = sync.Condition(), sync.Barrier(2)
+lock.acquire()
+held, done = threading.Event(), threading.Event()
+def hold():
+    with rlock:
+        held.set()
+        done.wait()
+threading.Thread(target=hold).start()
+held.wait()
+names = "queue full unfinished lock rlock semaphore event condition barrier".split()
+a = atoll.create()
+a.prepare_main({name: globals()[name] for name in names})
+a.exec("import atoll, os")
+"""
+
+#: What waits for ever, and what lets it go.
+WAITS = {
+    "get": ("queue.get()", "queue.put(1)"),
+    "get_many": ("queue.get_many(3)", "queue.put(1)"),
+    "put": ("full.put(1)", "full.get()"),
+    "put_many": ("full.put_many([1, 2])", "full.get(); full.get()"),
+    "join": ("unfinished.join()", "unfinished.get(); unfinished.task_done()"),
+    "wait": ("atoll.wait([queue])", "queue.put(1)"),
+    "Lock": ("lock.acquire()", "lock.release()"),
+    "RLock": ("rlock.acquire()", "done.set()"),
+    "Semaphore": ("semaphore.acquire()", "semaphore.release()"),
+    "Event": ("event.wait()", "event.set()"),
+    "Condition": ("condition.wait()", "condition.acquire(); condition.notify(); condition.release()"),
+    "Barrier": ("barrier.wait()", "barrier.wait()"),
+}
+READY = r"os.write(1, b'READY\n'); "
+
+
+def waiting(name: str) -> str:
+    """One line that tells that it is ready, and waits."""
+    before = "condition.acquire(); " if name == "Condition" else ""
+    return f"{before}{READY}{WAITS[name][0]}"
+
+
+def each(line: str, names: list[str]) -> str:
+    """What was told: READY, then a line, for each."""
+    return "".join(f"READY\n{name}{line}\n" for name in names)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_ends(inside: bool) -> None:
+    """Each wait ends at once, and what it waited for is as it was."""
+    body = "".join(
+        f"""
+try:
+    {f"a.exec({waiting(name)!r})" if inside else waiting(name)}
+    print("returned")
+except KeyboardInterrupt:
+    print({name!r}, flush=True)
+"""
+        for name in WAITS
+    )
+    text, status = run_at_terminal(f"""{BEGIN}{body}
+done.set()
+queue.put("item")
+print(queue.get(), full.get(), full.qsize(), lock.locked(), semaphore.acquire(timeout=0), a.call(abs, -1))
+""")
+    assert (text, status) == (each("", list(WAITS)) + "item 0 0 True False 1\n", 0)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_goes_on(inside: bool) -> None:
+    """With a handler that returns each wait goes on, until it gets what it waits for."""
+    body = "".join(
+        f"""
+handled.clear()
+thread = threading.Thread(target=let_go, args=({WAITS[name][1]!r},))
+thread.start()
+{f"a.exec({waiting(name)!r})" if inside else waiting(name)}
+print({name!r}, handled.is_set(), flush=True)
+thread.join()
+while queue.qsize() > 0:
+    queue.get()
+"""
+        for name in WAITS
+    )
+    text, status = run_at_terminal(f"""{BEGIN}
+handled = sync.Event()
+signal.signal(signal.SIGINT, lambda number, frame: handled.set())
+def let_go(code):
+    handled.wait()
+    exec(code, globals())
+{body}
+""")
+    assert (text, status) == (each(" True", list(WAITS)), 0)
+
+
+#: Waits for pools, threads and the end of an interpreter; what they wait for spins.
+OTHERS = {
+    "result": "pool.submit(spin).result()",
+    "map": "list(pool.map(spin_on, [None]))",
+    "shutdown": "pool.submit(spin); pool.shutdown()",
+    "thread": "interp.call_in_thread(spin).join()",
+    "with": "leave(interp)",
+    "close": "interp.close()",
+}
+
+
+def test_pools_threads_and_close() -> None:
+    """What is not stopped by the way out of a with block is still there, and can be."""
+    body = "".join(
+        f"""
+pool, interp = atoll.InterpreterPoolExecutor(1), atoll.create()
+pool.submit(abs, 1).result()
+if {name!r} == "close":
+    event.clear()
+    interp.prepare_main(event=event)
+    interp.exec("import threading; threading.Thread(target=event.wait).start()")
+try:
+    {READY}{wait}
+    print("returned")
+except KeyboardInterrupt:
+    print({name!r}, flush=True)
+pool.terminate_workers()
+if {name!r} != "with":
+    event.set()
+    interp.close(interrupt=True, timeout=60)
+"""
+        for name, wait in OTHERS.items()
+    )
+    text, status = run_at_terminal(f"""{BEGIN}
+def spin_on(_):
+    while True:
+        pass
+def leave(interp):
+    with interp:
+        interp.call_in_thread(spin)
+done.set()
+threading.excepthook = lambda args: None
+{body}
+""")
+    assert (text, status) == (each("", list(OTHERS)), 0)
