@@ -17,9 +17,11 @@ class InterpreterConfig:
     gil: "own", or "shared" with the main interpreter.
     use_main_obmalloc: allocate objects where the main interpreter does;
     needs gil="shared".
-    allow_fork, allow_exec, allow_threads, allow_daemon_threads: whether code
-    in it may do that.  os.fork() is refused all the same: its child could not
-    run Python.
+    allow_exec, allow_threads, allow_daemon_threads: whether code in it may do
+    that.
+    allow_fork: accepted, but os.fork() is refused in any case, since CPython
+    aborts the child that is forked outside the main interpreter.  Processes
+    are started by subprocess, which needs none of these.
     check_multi_interp_extensions: refuse extension modules that do not say
     that they support several interpreters; must be on with gil="own" or
     without use_main_obmalloc.
@@ -86,8 +88,9 @@ def to_raw(config: Any) -> Any:
     """What the C code takes: the object of _interpreters on 3.13+, a namespace on 3.12."""
     parsed = parse(config)
     check(parsed)
+    fields = asdict(parsed) | {"allow_fork": False}
     if sys.version_info < (3, 13):
-        return SimpleNamespace(**asdict(parsed))
+        return SimpleNamespace(**fields)
     import _interpreters
 
-    return _interpreters.new_config("isolated", **asdict(parsed))
+    return _interpreters.new_config("isolated", **fields)

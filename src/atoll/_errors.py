@@ -36,6 +36,21 @@ if TYPE_CHECKING:
 
     from ._queue_errors import QueueEmpty, QueueFull, QueueShutDown
 
+
+def _make_error(name: str, args: tuple[Any, ...]) -> BaseException:
+    return globals()[name](*args)  # type: ignore[no-any-return]
+
+
+def _reduce_error(error: BaseException) -> tuple[Any, ...]:
+    return _make_error, (type(error).__name__, error.args), error.__dict__ or None
+
+
+if InterpreterError.__module__ == "interpreters":  # 3.13: no import finds them there
+    import copyreg
+
+    for _kind in InterpreterError, InterpreterNotFoundError:
+        copyreg.pickle(_kind, _reduce_error)
+
 __all__ = [
     "ExecutionFailed",
     "ExecutionInterrupted",
@@ -116,6 +131,9 @@ class ExecutionFailed(InterpreterError):
 
     __module__ = "atoll"
 
+    #: The interpreter's name when it happened.
+    _where: str | None = None
+
     def __init__(self, excinfo: Any) -> None:
         text = excinfo.formatted
         if not text:
@@ -130,7 +148,10 @@ class ExecutionFailed(InterpreterError):
     def __str__(self) -> str:
         text = super().__str__()
         display = getattr(self.excinfo, "errdisplay", None)
-        return f"{text}\n\nUncaught in the interpreter:\n\n{display}" if display else text
+        if not display:
+            return text
+        where = "the interpreter" if self._where is None else f"interpreter {self._where!r}"
+        return f"{text}\n\nUncaught in {where}:\n\n{display}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.excinfo,), {k: v for k, v in self.__dict__.items() if k != "excinfo"} or None
@@ -194,7 +215,7 @@ def snapshot(error: BaseException) -> tuple[Any, ...]:
         display = _bounded("".join(lines).rstrip("\n"))
     except Exception:
         display = formatted
-    return _type_names(kind), msg, formatted, display
+    return _type_names(kind), msg, formatted, _core.get_current().name, display
 
 
 def stems_from(error: BaseException, told: BaseException) -> bool:
@@ -237,8 +258,11 @@ def rebuild(kind: type[ExecutionFailed], parts: Any, cause: BaseException | None
     """
     if parts is None or isinstance(parts, str):
         text = f"{parts or 'an exception'} (out of memory: there is no more to tell)"
-        parts = (None, text, text, None)
-    error = kind(_make_excinfo(*parts))
+        parts = (None, text, text, None, None)
+    names, msg, formatted, where, display = parts
+    error = kind(_make_excinfo(names, msg, formatted, display))
+    if where is not None:
+        error._where = where
     if cause is not None:
         error.__cause__ = cause
     return error

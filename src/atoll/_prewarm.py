@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread as _thread_module
 import threading
 from collections import deque
 from types import TracebackType
@@ -137,7 +138,9 @@ def _start_thread() -> None:
     """Locks: _lock."""
     global _thread
     if _thread is None and not _ending:
-        _thread = threading.Thread(target=_refill, name="atoll-prewarm", daemon=True)
+        # A daemon where that is allowed; _stop() ends it in any case.
+        daemon = _thread_module.daemon_threads_allowed()
+        _thread = threading.Thread(target=_refill, name="atoll-prewarm", daemon=daemon)
         _thread.start()
 
 

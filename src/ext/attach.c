@@ -608,11 +608,28 @@ prepare_state(thread_table *table, ext_visit *visit)
     }
 }
 
+bool
+ext_attach_is_there(atoll_interp *interp)
+{
+    bool gone = atoll_interp_get_life(interp) == ATOLL_LIFE_GONE;
+    if (gone || interp->ext != NULL || ext_compat_lookup(interp->id) != NULL) {
+        return !gone;
+    }
+    PyErr_Clear();
+    atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
+    return false;
+}
+
 /* Begins the visit in the record.  Fails: -1 with an exception. */
 static int
 begin_visit(ext_state *st, ext_visit *visit, unsigned flags)
 {
     atoll_interp *interp = visit->interp;
+    if (ATOLL_UNLIKELY(interp->ext == NULL) && !ext_attach_is_there(interp)) {
+        ext_error_format(st, EXT_ERR_NOT_FOUND, "interpreter %lld is closed",
+                         (long long)interp->id);
+        return -1;
+    }
     if (flags & EXT_VISIT_CLOSER) {
         atoll_mutex_lock(&interp->lock);
         interp->visits++;
@@ -635,7 +652,7 @@ begin_visit(ext_state *st, ext_visit *visit, unsigned flags)
 /* Attached: to the target, freshly.  Fails: -1; *out_message, which the
  * caller frees, says why (NULL: it runs already, or memory is missing). */
 static int
-settle_in(ext_visit *visit, char **out_message, bool *out_busy)
+settle_in(ext_visit *visit, unsigned flags, char **out_message, bool *out_busy)
 {
     atoll_interp *interp = visit->interp;
     if (visit->run) {
@@ -646,8 +663,8 @@ settle_in(ext_visit *visit, char **out_message, bool *out_busy)
         visit->marked = true;
     }
     if (ATOLL_UNLIKELY(interp->ext == NULL || interp->setup != NULL)
-        && set_up(interp, out_message) < 0) {
-        return -1;
+        && set_up(interp, out_message) < 0 && !(flags & EXT_VISIT_CLOSER)) {
+        return -1; /* what cannot be set up can be closed, all the same */
     }
     visit->state = interp->ext;
     if (ATOLL_UNLIKELY(
@@ -744,7 +761,7 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
     prepare_state(table, visit);
     char *message = NULL;
     bool busy = false;
-    if (settle_in(visit, &message, &busy) < 0) {
+    if (settle_in(visit, flags, &message, &busy) < 0) {
         ext_attach_leave(visit);
         if (busy) {
             (void)ext_error_from_status(st, ATOLL_E_BUSY, "");
@@ -760,6 +777,7 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
         atoll_free(message);
         return -1;
     }
+    atoll_free(message);
     if (visit->run) {
         begin_span(visit);
         atoll_mutex_lock(&interp->lock);

@@ -60,6 +60,12 @@ typedef struct ext_visit {
 #define EXT_VISIT_RUN 1u    /* take the slot of the running call */
 #define EXT_VISIT_CLOSER 2u /* the caller has marked it closing */
 
+/* Is it there still?  Somebody else (the standard module) may have ended an
+ * interpreter in which atoll was never loaded, and which therefore could not
+ * tell: its record is GONE from here on.  Attached: to any interpreter. */
+bool
+ext_attach_is_there(atoll_interp *interp);
+
 /* Enters interp.  RUN: take the slot of the running call, and mark the
  * interpreter as running its __main__, as the standard module does.
  * Attached: to st's interpreter; to interp's on success.

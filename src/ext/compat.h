@@ -11,6 +11,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <string.h>
+
 #if PY_VERSION_HEX < 0x030C0000
 #error "atoll needs CPython 3.12 or later"
 #endif
@@ -143,6 +145,27 @@ EXT_WEAK extern int
 _Py_IsFinalizing(void);
 #define ext_compat_is_finalizing() _Py_IsFinalizing()
 #endif
+
+/* Called where no Python code runs, the built-in functions that use the
+ * caller's namespace (eval, exec, globals, locals, vars, dir) take that of
+ * the running __main__ on 3.14 and later; before, they have none and fail. */
+static inline int
+ext_compat_lacks_namespace(PyObject *callable)
+{
+    static const char *const names[]
+        = {"dir", "eval", "exec", "globals", "locals", "vars"};
+    if (EXT_PY_314 || !PyCFunction_CheckExact(callable)) {
+        return 0;
+    }
+    const PyMethodDef *def = ((PyCFunctionObject *)callable)->m_ml;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(def->ml_name, names[i]) == 0) {
+            PyObject *self = PyCFunction_GET_SELF(callable);
+            return self != NULL && PyModule_Check(self);
+        }
+    }
+    return 0;
+}
 
 /* What a kept thread state must not carry from one call into the next: the
  * fields are in the public header cpython/pystate.h.  Attached: to state,

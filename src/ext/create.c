@@ -142,6 +142,19 @@ apply_path(const ext_setup *setup)
     return result;
 }
 
+/* What could not be applied waits for the next visit. */
+static void
+put_back_setup(atoll_interp *interp, ext_setup *setup)
+{
+    atoll_mutex_lock(&interp->lock);
+    if (interp->setup == NULL) {
+        interp->setup = setup;
+        setup = NULL;
+    }
+    atoll_mutex_unlock(&interp->lock);
+    free_setup(setup);
+}
+
 int
 ext_create_set_up(atoll_interp *interp)
 {
@@ -149,26 +162,25 @@ ext_create_set_up(atoll_interp *interp)
     ext_setup *setup = interp->setup;
     interp->setup = NULL;
     atoll_mutex_unlock(&interp->lock);
-    int result = -1;
     if (setup != NULL && apply_path(setup) < 0) {
-        goto done;
+        goto error;
     }
     if (interp->ext == NULL) {
         PyObject *module = PyImport_ImportModule("atoll._core");
         if (module == NULL) {
-            goto done;
+            goto error;
         }
         Py_DECREF(module);
         if (interp->ext == NULL) {
             PyErr_SetString(PyExc_ImportError,
                             "another copy of atoll._core was loaded");
-            goto done;
+            goto error;
         }
     }
     if (setup != NULL && setup->frame.len > 0) {
         PyObject *rest = ext_decode(interp->ext, &setup->frame);
         if (rest == NULL) {
-            goto done;
+            goto error;
         }
         PyObject *apply = ext_state_python("atoll._setup", "apply");
         PyObject *got
@@ -176,23 +188,15 @@ ext_create_set_up(atoll_interp *interp)
         Py_XDECREF(apply);
         Py_DECREF(rest);
         if (got == NULL) {
-            goto done;
+            goto error;
         }
         Py_DECREF(got);
     }
-    result = 0;
-done:
-    if (result < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
-        /* The next visitor tries again. */
-        atoll_mutex_lock(&interp->lock);
-        if (interp->setup == NULL) {
-            interp->setup = setup;
-            setup = NULL;
-        }
-        atoll_mutex_unlock(&interp->lock);
-    }
     free_setup(setup);
-    return result;
+    return 0;
+error:
+    put_back_setup(interp, setup);
+    return -1;
 }
 
 #if EXT_COMPAT_CREATE_BY_STDLIB
@@ -471,7 +475,8 @@ ext_create_find(ext_state *st, int64_t id, atoll_interp **out_interp)
 {
     atoll_interp *interp = NULL;
     if (atoll_registry_find(id, &interp) == ATOLL_OK) {
-        if (atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
+        if (ext_attach_is_there(interp)
+            && atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
             && !interp->spare) {
             *out_interp = interp;
             return 0;
@@ -492,20 +497,6 @@ ext_create_find(ext_state *st, int64_t id, atoll_interp **out_interp)
     ext_error_format(st, EXT_ERR_NOT_FOUND, "unrecognized interpreter ID %lld",
                      (long long)id);
     return -1;
-}
-
-/* Is an interpreter made by others, of which atoll hears nothing, alive? */
-static bool
-is_alive(atoll_interp *interp)
-{
-    if (interp->owned || interp->ext != NULL) {
-        return true;
-    }
-    if (ext_compat_lookup(interp->id) != NULL) {
-        return true;
-    }
-    PyErr_Clear();
-    return false;
 }
 
 /* Adopts interpreters made by others since the last time.  Their ids are
@@ -566,10 +557,8 @@ ext_create_list(ext_state *Py_UNUSED(st), atoll_interp ***out_list,
     atoll_interp **list = *out_list;
     for (size_t i = 0; i < *out_count; i++) {
         atoll_interp *interp = list[i];
-        if (!is_alive(interp)) {
-            atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
-        }
-        if (atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
+        if (ext_attach_is_there(interp)
+            && atoll_interp_get_life(interp) == ATOLL_LIFE_OPEN
             && !interp->spare) {
             list[kept++] = interp;
         }

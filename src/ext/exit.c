@@ -49,6 +49,16 @@ is_left(atoll_interp *interp)
            || life == ATOLL_LIFE_ENDING;
 }
 
+/* Is it ended with the process?  What atoll made, and what it was loaded in:
+ * CPython would end that itself, and delete a thread state that is kept. */
+static bool
+is_ended_here(const atoll_interp *interp)
+{
+    return interp->owned
+           || (interp->ext != NULL
+               && interp->handle != (void *)PyInterpreterState_Main());
+}
+
 static void
 close_one(ext_state *st, atoll_interp *interp, int64_t deadline)
 {
@@ -122,7 +132,7 @@ ext_exit_main(ext_state *st)
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        if (list[i]->owned && is_left(list[i])
+        if (is_ended_here(list[i]) && is_left(list[i])
             && ext_interrupt_for_close(st, list[i], 0) < 0) {
             PyErr_Clear();
         }
@@ -131,10 +141,10 @@ ext_exit_main(ext_state *st)
     size_t left = 0;
     for (size_t i = 0; i < count; i++) {
         atoll_interp *interp = list[i];
-        if (interp->owned && is_left(interp)) {
+        if (is_ended_here(interp) && is_left(interp)) {
             close_one(st, interp, deadline);
         }
-        if (interp->owned
+        if (is_ended_here(interp)
             && atoll_interp_get_life(interp) != ATOLL_LIFE_GONE) {
             list[left++] = interp;
         }

@@ -222,7 +222,8 @@ static atoll_interp *
 get_open(ext_state *st, PyObject *op)
 {
     atoll_interp *interp = ((InterpreterObject *)op)->interp;
-    if (atoll_interp_get_life(interp) != ATOLL_LIFE_OPEN) {
+    if (!ext_attach_is_there(interp)
+        || atoll_interp_get_life(interp) != ATOLL_LIFE_OPEN) {
         ext_error_format(st, EXT_ERR_NOT_FOUND,
                          "unrecognized interpreter ID %lld: it is closed",
                          (long long)interp->id);
@@ -326,7 +327,8 @@ Interpreter_get_whence(PyObject *op, void *Py_UNUSED(closure))
     else if (interp->owned) {
         text = "_interpreters module";
     }
-    else if (atoll_interp_visit(interp, false, NULL) == ATOLL_OK) {
+    else if (ext_attach_is_there(interp)
+             && atoll_interp_visit(interp, false, NULL) == ATOLL_OK) {
         text = ext_compat_whence(interp->handle);
         atoll_interp_leave(interp, false);
     }
@@ -357,6 +359,12 @@ Interpreter_set_name(PyObject *op, PyObject *value, void *Py_UNUSED(closure))
             return -1;
         }
         size_t size = (size_t)PyBytes_GET_SIZE(bytes) + 1;
+        if (strlen(PyBytes_AS_STRING(bytes)) + 1 != size) {
+            Py_DECREF(bytes);
+            PyErr_SetString(PyExc_ValueError,
+                            "name must not contain null characters");
+            return -1;
+        }
         copy = atoll_malloc(size);
         if (copy != NULL) {
             memcpy(copy, PyBytes_AS_STRING(bytes), size);
@@ -436,7 +444,8 @@ Interpreter_close(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         return NULL;
     }
     atoll_interp *interp = ((InterpreterObject *)op)->interp;
-    if (!interp->owned && get_usable(st, op) == NULL) {
+    if ((!interp->owned && get_usable(st, op) == NULL)
+        || ext_lifecycle_check_closable(st, interp) < 0) {
         return NULL;
     }
     if (ext_lifecycle_must_reap()) {

@@ -187,6 +187,10 @@ copy_text(PyObject *text)
 static int
 join_threads(int64_t deadline)
 {
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+    if (PyMapping_HasKeyString(modules, "threading") == 0) {
+        return 0; /* nobody has started one */
+    }
     double seconds = deadline == ATOLL_FOREVER
                          ? Py_HUGE_VAL
                          : (double)(deadline - atoll_now()) / 1e9;
@@ -382,8 +386,8 @@ close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
     return -1;
 }
 
-static int
-check_closable(ext_state *st, atoll_interp *interp)
+int
+ext_lifecycle_check_closable(ext_state *st, const atoll_interp *interp)
 {
     if (interp->id == 0
         || interp->handle == (void *)PyInterpreterState_Main()) {
@@ -424,10 +428,11 @@ ext_lifecycle_close(ext_state *st, atoll_interp *interp)
 int
 ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline)
 {
-    if (check_closable(st, interp) < 0) {
+    if (ext_lifecycle_check_closable(st, interp) < 0) {
         return -1;
     }
-    atoll_status status = runs_for_others(interp)
+    atoll_status status = ext_attach_is_there(interp)
+                                  && runs_for_others(interp)
                               ? ATOLL_E_BUSY
                               : atoll_interp_begin_close(interp, false);
     if (status == ATOLL_E_BUSY) {

@@ -17,6 +17,11 @@ ext_lifecycle_close(ext_state *st, atoll_interp *interp);
 int
 ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline);
 
+/* The main interpreter and the caller's own are never closed: asked before
+ * anything in them is interrupted, too.  Fails: -1 with InterpreterError. */
+int
+ext_lifecycle_check_closable(ext_state *st, const atoll_interp *interp);
+
 /* In the child after fork: nothing waits to be ended. */
 void
 ext_lifecycle_after_fork(void);

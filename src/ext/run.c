@@ -334,6 +334,27 @@ finish(ext_state *st, ext_visit *visit, outcome *out)
 
 /* --- call ------------------------------------------------------------------ */
 
+/* Calls what was sent.  A built-in function that wants a caller's namespace,
+ * where the version gives it none, is called by Python code that does. */
+static PyObject *
+call_it(const ext_args *args)
+{
+    if (ATOLL_LIKELY(!ext_compat_lacks_namespace(args->values[0]))) {
+        return PyObject_Vectorcall(args->values[0], args->values + 1,
+                                   (size_t)(args->nargs - 1)
+                                       | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                   args->kwnames);
+    }
+    PyObject *func = ext_state_python("atoll._setup", "call_in_main");
+    if (func == NULL) {
+        return NULL;
+    }
+    PyObject *result = PyObject_Vectorcall(func, args->values,
+                                           (size_t)args->nargs, args->kwnames);
+    Py_DECREF(func);
+    return result;
+}
+
 static void
 call_inside(ext_visit *visit, const atoll_frame *frame, outcome *out)
 {
@@ -344,10 +365,7 @@ call_inside(ext_visit *visit, const atoll_frame *frame, outcome *out)
     }
     PyObject *result = NULL;
     if (ext_interrupt_begin_code(visit) == 0) {
-        result = PyObject_Vectorcall(args.values[0], args.values + 1,
-                                     (size_t)(args.nargs - 1)
-                                         | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                     args.kwnames);
+        result = call_it(&args);
     }
     take_result(visit, result, out);
     ext_args_fini(&args);
