@@ -43,10 +43,6 @@ def snapshot(
 
         rest["argv"] = list(sys.argv)
         rest["environ"] = dict(os.environ._data)  # type: ignore[attr-defined]
-    if config != "isolated":
-        from ._config import parse
-
-        rest["forks"] = parse(config).allow_fork
     install = sys.modules.get("atoll._install")
     if install is not None and install.installed:
         rest["install"] = True

@@ -54,8 +54,6 @@ def apply(rest: "dict[str, Any]") -> None:
         data.update(rest["environ"])
     if not _watching:
         watch_extensions()
-    if rest.get("forks"):
-        sys.addaudithook(_refuse_fork)
     if rest.get("install"):
         from ._install import install
 
@@ -110,12 +108,6 @@ def watch_extensions() -> None:
         function.__code__ = function.__code__.replace(co_filename="<frozen importlib._bootstrap_external>")
     loader.create_module = create_module
     bootstrap.BuiltinImporter.create_module = staticmethod(create_builtin)
-
-
-def _refuse_fork(event: str, args: "tuple[Any, ...]") -> None:
-    """CPython lets an interpreter fork whose config says so, and kills the child."""
-    if event in ("os.fork", "os.forkpty"):
-        raise RuntimeError(f"{event}() works in the main interpreter only: a child of this one could not run")
 
 
 def _filters_mutated() -> None:

@@ -431,10 +431,10 @@ ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline)
     if (ext_lifecycle_check_closable(st, interp) < 0) {
         return -1;
     }
-    atoll_status status = ext_attach_is_there(interp)
-                                  && runs_for_others(interp)
-                              ? ATOLL_E_BUSY
-                              : atoll_interp_begin_close(interp, false);
+    atoll_status status
+        = ext_attach_is_there(interp) && runs_for_others(interp)
+              ? ATOLL_E_BUSY
+              : atoll_interp_begin_close(interp, false);
     if (status == ATOLL_E_BUSY) {
         ext_error_format(st, EXT_ERR_INTERPRETER,
                          "interpreter %lld is running", (long long)interp->id);
