@@ -240,6 +240,19 @@ work(ext_probe *probe)
     probe->text = (char *)look_around(probe->interp, PyThreadState_Get());
 }
 
+/* Is it wholly made?  CPython lists an interpreter before it has a GIL, and
+ * list_all() may have adopted one that is being made just now: to attach to it
+ * would crash.  One that other code made is known to be whole once it has
+ * loaded atoll. */
+static bool
+is_made(atoll_interp *interp)
+{
+    atoll_mutex_lock(&interp->lock);
+    bool made = interp->owned || interp->ext != NULL;
+    atoll_mutex_unlock(&interp->lock);
+    return made;
+}
+
 void
 ext_look_at(atoll_interp *const *interps, size_t count, int64_t deadline,
             ext_look **out_looks)
@@ -247,7 +260,7 @@ ext_look_at(atoll_interp *const *interps, size_t count, int64_t deadline,
     ext_probe **probes = atoll_calloc(count + 1, sizeof(*probes));
     for (size_t i = 0; i < count; i++) {
         out_looks[i] = NULL;
-        if (probes != NULL) {
+        if (probes != NULL && is_made(interps[i])) {
             probes[i] = ext_probe_start(interps[i], work, 0);
         }
     }

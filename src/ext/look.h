@@ -46,7 +46,7 @@ ext_look_here(atoll_interp *interp);
 
 /* Looks at several others, at most until deadline, by a probe each.
  * out_looks[i] is NULL where C code keeps the GIL, or the interpreter is
- * closed.  Any thread; attached to nothing (the caller releases its GIL). */
+ * closed, or being made, or was made by others and has not loaded atoll.  Any thread; attached to nothing (the caller releases its GIL). */
 void
 ext_look_at(atoll_interp *const *interps, size_t count, int64_t deadline,
             ext_look **out_looks);
