@@ -11,6 +11,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <sched.h>
+#include <stdbool.h>
+
 #include <string.h>
 
 #if PY_VERSION_HEX < 0x030C0000
@@ -188,6 +191,41 @@ ext_compat_reset_state(PyThreadState *state)
         state->context_ver++;
     }
 }
+
+/* The lock of CPython's lists of interpreters and of thread states, which lies
+ * right before the first list's head (runtime.c).  From 3.13 on an import in
+ * another interpreter deletes a thread state of the main one without its GIL
+ * (import.c, switch_to_main_interpreter): who walks that list needs the lock.
+ * Source: Include/internal/pycore_runtime.h, struct pyinterpreters.  Can go
+ * when a thread state is deleted only under its interpreter's GIL.
+ * Whoever has the lock waits for nothing, so it is soon to be had.
+ * False: it does not look like that lock, or there is no need of it. */
+#if EXT_PY_313
+static inline bool
+ext_compat_lock_head(PyMutex *lock)
+{
+    for (;;) {
+        uint64_t word
+            = __atomic_load_n((uint64_t *)(void *)lock, __ATOMIC_RELAXED);
+        if (word > 3) {
+            return false;
+        }
+        uint8_t seen = __atomic_load_n(&lock->_bits, __ATOMIC_RELAXED);
+        if (!(seen & 1)
+            && __atomic_compare_exchange_n(
+                &lock->_bits, &seen, (uint8_t)(seen | 1), false,
+                __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+            return true;
+        }
+        (void)sched_yield();
+    }
+}
+#define ext_compat_unlock_head(lock) PyMutex_Unlock(lock)
+#else
+#define PyMutex void
+#define ext_compat_lock_head(lock) ((void)(lock), false)
+#define ext_compat_unlock_head(lock) ((void)(lock))
+#endif
 
 /* The exception that a thread handles, or None; new reference.
  * Attached: to state's interpreter. */

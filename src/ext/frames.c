@@ -8,14 +8,13 @@
  * instead; they give what CPython's give where there is one interpreter.  Can
  * go when CPython's keep to their interpreter.
  *
- * The GIL of this interpreter is held: its threads' frames stand still, no
- * thread state leaves the list, and a new one goes before its head.
+ * The GIL of this interpreter is held: its threads' frames stand still.
  */
 #include "module.h"
+#include "runtime.h"
 
 typedef PyObject *(*get_fn)(PyThreadState *tstate);
 
-/* New reference; NULL, no exception set: it runs no Python. */
 static PyObject *
 get_frame(PyThreadState *tstate)
 {
@@ -29,22 +28,23 @@ look_at_threads(const char *event, get_fn get)
     if (PySys_Audit(event, NULL) < 0) {
         return NULL;
     }
+    ext_runtime_threads all;
+    if (ext_runtime_list_threads(&all, get) < 0) {
+        return NULL;
+    }
     PyObject *result = PyDict_New();
-    PyThreadState *tstate
-        = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
-    for (; result != NULL && tstate != NULL;
-         tstate = PyThreadState_Next(tstate)) {
-        PyObject *value = get(tstate);
-        if (value == NULL) {
+    for (size_t i = 0; result != NULL && i < all.count; i++) {
+        if (all.list[i].value == NULL) {
             continue;
         }
-        PyObject *key = PyLong_FromUnsignedLong(tstate->thread_id);
-        if (key == NULL || PyDict_SetItem(result, key, value) < 0) {
+        PyObject *key = PyLong_FromUnsignedLong(all.list[i].ident);
+        if (key == NULL
+            || PyDict_SetItem(result, key, all.list[i].value) < 0) {
             Py_CLEAR(result);
         }
         Py_XDECREF(key);
-        Py_DECREF(value);
     }
+    ext_runtime_drop_threads(&all);
     return result;
 }
 

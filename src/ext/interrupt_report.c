@@ -7,31 +7,43 @@
 
 #include "module.h"
 #include "probe.h"
+#include "runtime.h"
 
 #include <string.h>
 
 /* How long reading a stack may take. */
 #define PATIENCE (300 * EXT_MS)
 
-/* New reference, or NULL: it has none here.  sys._current_frames() would make
- * frames of the threads of all interpreters, to be freed in this one. */
-static PyFrameObject *
-find_frame(atoll_interp *interp, unsigned long thread)
+static PyObject *
+get_frame(PyThreadState *tstate)
 {
-    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
-         t != NULL; t = PyThreadState_Next(t)) {
-        if (t->thread_id == thread) {
-            return PyThreadState_GetFrame(t);
+    return (PyObject *)PyThreadState_GetFrame(tstate);
+}
+
+/* New reference, or NULL: it has none here. */
+static PyFrameObject *
+find_frame(unsigned long thread)
+{
+    PyObject *found = NULL;
+    ext_runtime_threads all;
+    if (ext_runtime_list_threads(&all, get_frame) < 0) {
+        PyErr_Clear();
+        return NULL;
+    }
+    for (size_t i = 0; i < all.count && found == NULL; i++) {
+        if (all.list[i].ident == thread) {
+            found = Py_XNewRef(all.list[i].value);
         }
     }
-    return NULL;
+    ext_runtime_drop_threads(&all);
+    return (PyFrameObject *)found;
 }
 
 /* Attached: to the interpreter in question. */
 static void
 read_stack(ext_probe *probe)
 {
-    PyFrameObject *frame = find_frame(probe->interp, probe->thread);
+    PyFrameObject *frame = find_frame(probe->thread);
     PyObject *text = NULL;
     if (frame != NULL) {
         PyObject *func = ext_state_python("atoll._make", "describe_stack");

@@ -13,6 +13,7 @@
 
 #include "attach.h"
 #include "probe.h"
+#include "runtime.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,12 +97,11 @@ get_own(PyObject *thread, const char *name)
 }
 
 static void
-put_thread(bytes *out, PyThreadState *t, PyObject *known, bool in_call)
+put_thread(bytes *out, ext_runtime_thread *t, PyObject *known, bool in_call)
 {
-    ext_look_thread head = {.ident = t->thread_id,
-                            .native_id = t->native_thread_id,
-                            .in_call = in_call};
-    PyObject *key = PyLong_FromUnsignedLong(t->thread_id);
+    ext_look_thread head
+        = {.ident = t->ident, .native_id = t->native_id, .in_call = in_call};
+    PyObject *key = PyLong_FromUnsignedLong(t->ident);
     PyObject *thread = NULL;
     if (key != NULL && known != NULL) {
         thread = Py_XNewRef(PyDict_GetItemWithError(known, key));
@@ -114,7 +114,7 @@ put_thread(bytes *out, PyThreadState *t, PyObject *known, bool in_call)
     size_t place = out->len;
     put(out, &head, sizeof(head));
     put_text(out, name);
-    PyFrameObject *frame = PyThreadState_GetFrame(t);
+    PyFrameObject *frame = (PyFrameObject *)Py_XNewRef(t->value);
     while (frame != NULL && head.frames < EXT_LOOK_FRAMES) {
         PyCodeObject *code = PyFrame_GetCode(frame);
         int line = PyFrame_GetLineNumber(frame);
@@ -135,6 +135,12 @@ put_thread(bytes *out, PyThreadState *t, PyObject *known, bool in_call)
     Py_XDECREF(thread);
 }
 
+static PyObject *
+get_frame(PyThreadState *tstate)
+{
+    return (PyObject *)PyThreadState_GetFrame(tstate);
+}
+
 /* Attached: to interp.  `own` is left out if it is not NULL. */
 static void
 put_threads(bytes *out, ext_look *look, atoll_interp *interp,
@@ -144,24 +150,30 @@ put_threads(bytes *out, ext_look *look, atoll_interp *interp,
     atoll_mutex_lock(&interp->lock);
     unsigned long runner = interp->running ? interp->runner : 0;
     atoll_mutex_unlock(&interp->lock);
-    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
-         t != NULL; t = PyThreadState_Next(t)) {
-        if (t == own) {
+    ext_runtime_threads all;
+    if (ext_runtime_list_threads(&all, get_frame) < 0) {
+        PyErr_Clear();
+        out->failed = true;
+    }
+    for (size_t i = 0; i < all.count; i++) {
+        ext_runtime_thread *t = &all.list[i];
+        if (t->tstate == own) {
             continue;
         }
-        bool kept = ext_attach_is_kept(interp, t);
-        bool in_call = kept && t->thread_id == runner;
+        bool kept = ext_attach_is_kept(interp, t->tstate);
+        bool in_call = kept && t->ident == runner;
         if (kept && !in_call) {
             continue; /* its thread is elsewhere */
         }
         put_thread(out, t, known, in_call);
         look->threads++;
         if (!in_call) {
-            int64_t cpu = atoll_thread_cpu((long)t->native_thread_id);
-            cpu -= ext_attach_cpu_away(t->thread_id, cpu);
+            int64_t cpu = atoll_thread_cpu((long)t->native_id);
+            cpu -= ext_attach_cpu_away(t->ident, cpu);
             look->cpu += cpu > 0 ? cpu : 0;
         }
     }
+    ext_runtime_drop_threads(&all);
     Py_XDECREF(known);
 }
 

@@ -12,6 +12,10 @@
  * symbol's size as the dynamic linker knows it.  No hit or several: nothing is
  * touched, and fork and exit behave as CPython alone would.
  *
+ * The lock of that list and of all lists of thread states lies right before the
+ * head (checked by what it looks like): it is taken to list the threads of an
+ * interpreter, see ext_compat_lock_head.
+ *
  * The main interpreter is always the list's last entry (it is the first made,
  * and new ones go to the front), so writing the head is enough.  This can go
  * when gh-139759 is fixed in the oldest supported version.
@@ -21,7 +25,10 @@
 #endif
 #include "runtime.h"
 
+#include "../core/base.h"
+
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #if defined(__linux__)
@@ -89,4 +96,78 @@ ext_runtime_works(void)
     }
     return PyInterpreterState_Head() == PyInterpreterState_Main()
            || find_head() != NULL;
+}
+
+/* Where the list's head lies, once it was found. */
+static _Atomic(PyInterpreterState **) known_head;
+
+/* Fails: false: there is nothing to lock, or it is not to be found. */
+static bool
+lock_threads(PyMutex **out_lock)
+{
+    PyInterpreterState **head = atomic_load(&known_head);
+    if (head == NULL && _PyRuntime != NULL
+        && PyInterpreterState_Head() != PyInterpreterState_Main()) {
+        head = find_head();
+        atomic_store(&known_head, head);
+    }
+    *out_lock = head == NULL ? NULL : (PyMutex *)(void *)(head - 1);
+    return head != NULL && ext_compat_lock_head(*out_lock);
+}
+
+static bool
+add_thread(ext_runtime_threads *all, PyThreadState *tstate,
+           PyObject *(*get)(PyThreadState *tstate))
+{
+    if (all->count == all->cap) {
+        size_t cap = all->cap * 2 + 16;
+        ext_runtime_thread *grown
+            = atoll_realloc(all->list, cap * sizeof(*grown));
+        if (grown == NULL) {
+            return false;
+        }
+        all->list = grown;
+        all->cap = cap;
+    }
+    all->list[all->count++] = (ext_runtime_thread){
+        .tstate = tstate,
+        .ident = tstate->thread_id,
+        .native_id = tstate->native_thread_id,
+        .value = get(tstate),
+    };
+    return true;
+}
+
+int
+ext_runtime_list_threads(ext_runtime_threads *all,
+                         PyObject *(*get)(PyThreadState *tstate))
+{
+    PyMutex *lock;
+    bool fits = true;
+    *all = (ext_runtime_threads){NULL, 0, 0};
+    bool locked = lock_threads(&lock);
+    PyThreadState *tstate
+        = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    for (; fits && tstate != NULL; tstate = PyThreadState_Next(tstate)) {
+        fits = add_thread(all, tstate, get);
+    }
+    if (locked) {
+        ext_compat_unlock_head(lock);
+    }
+    if (!fits) {
+        ext_runtime_drop_threads(all);
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+void
+ext_runtime_drop_threads(ext_runtime_threads *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        Py_XDECREF(all->list[i].value);
+    }
+    atoll_free(all->list);
+    *all = (ext_runtime_threads){NULL, 0, 0};
 }

@@ -15,6 +15,30 @@
 bool
 ext_runtime_forget_others(bool *out_needed);
 
+/* A thread of an interpreter. */
+typedef struct ext_runtime_thread {
+    PyThreadState *tstate; /* to be compared only: it may be gone already */
+    unsigned long ident;
+    unsigned long native_id;
+    PyObject *value; /* what `get` said of it, or NULL; owned */
+} ext_runtime_thread;
+
+typedef struct ext_runtime_threads {
+    ext_runtime_thread *list;
+    size_t count;
+    size_t cap;
+} ext_runtime_threads;
+
+/* The threads of the interpreter that the caller is attached to, newest first.
+ * get runs under the lock of CPython's lists: it may make objects, and runs no
+ * Python; a new reference, or NULL without an exception.
+ * Fails: -1 with MemoryError. */
+int
+ext_runtime_list_threads(ext_runtime_threads *all,
+                         PyObject *(*get)(PyThreadState *tstate));
+void
+ext_runtime_drop_threads(ext_runtime_threads *all);
+
 /* Can the place be found, as far as one can tell now? */
 bool
 ext_runtime_works(void);
