@@ -173,8 +173,13 @@ def start_thread(
     kwargs: dict[str, Any],
 ) -> InterpreterThread[Any]:
     thread: InterpreterThread[Any] = InterpreterThread(interp, timeout, func, args, kwargs)
-    _started.setdefault(interp.id, weakref.WeakSet()).add(thread)
-    thread.start()
+    others = _started.setdefault(interp.id, weakref.WeakSet())
+    others.add(thread)
+    try:
+        thread.start()
+    except RuntimeError:
+        others.discard(thread)  # there can be no more threads
+        raise
     return thread
 
 
@@ -239,7 +244,7 @@ def leave_block(
     try:
         if not stop:
             for thread in threads:
-                thread.join()
+                _join(thread)
     except BaseException:
         stop = True  # Ctrl-C while the block waits for its threads ends them, too
         raise
@@ -267,9 +272,15 @@ def _stop(threads: list[InterpreterThread[Any]]) -> None:
         thread.interrupt()
     deadline = monotonic() + GRACE
     for thread in threads:
-        thread.join(max(0.0, deadline - monotonic()))
+        _join(thread, max(0.0, deadline - monotonic()))
         if thread.is_alive():
             give_up(thread)
+
+
+def _join(thread: InterpreterThread[Any], timeout: float | None = None) -> None:
+    """thread.join(), also where Ctrl-C has ended the wait for its start: it starts all the same."""
+    if thread._started.wait(timeout):  # type: ignore[attr-defined]
+        thread.join(timeout)
 
 
 # --- the end of the process

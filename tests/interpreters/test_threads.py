@@ -220,6 +220,28 @@ class TestFuture:
 
 
 class TestWith:
+    def test_interrupted_while_a_thread_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Ctrl-C in Thread.start() ends the wait for the thread, which starts all the same."""
+        real = threading.Thread.start
+
+        def start(self: threading.Thread) -> None:
+            event = self._started  # type: ignore[attr-defined]
+
+            def wait(timeout: float | None = None) -> bool:
+                del event.wait
+                raise KeyboardInterrupt
+
+            event.wait = wait
+            real(self)
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+        monkeypatch.setattr(threading, "excepthook", lambda args: None)
+        with pytest.raises(KeyboardInterrupt), atoll.create() as interp:
+            interp.call_in_thread(pow, 2, 3)
+        monkeypatch.undo()
+        with pytest.raises(atoll.InterpreterNotFoundError):
+            interp.call(len, ())
+
     def test_joins_and_closes(self) -> None:
         order = []
         with atoll.create() as interp:
