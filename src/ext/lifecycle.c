@@ -157,9 +157,8 @@ settle_threads(atoll_interp *interp, bool joined, int64_t grace)
 
 /* What failed inside, for the caller outside. */
 typedef struct failure {
-    char *text;       /* why it cannot be ended; NULL: out of memory */
-    bool half;        /* threads were joined and atexit ran already */
-    bool interrupted; /* visit->outer_error has the reason */
+    char *text; /* why it cannot be ended; NULL: out of memory */
+    bool half;  /* threads were joined and atexit ran already */
 } failure;
 
 /* NULL: out of memory.  No exception is left. */
@@ -218,7 +217,6 @@ wind_down(ext_visit *visit, int64_t deadline, failure *out)
     if (join_threads(deadline) < 0) {
         if (visit->outer_error != NULL) {
             PyErr_Clear();
-            out->interrupted = true;
             return false;
         }
         PyErr_WriteUnraisable(NULL);
@@ -369,11 +367,12 @@ close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
     else {
         atoll_interp_cancel_close(interp);
     }
-    if (why.interrupted) {
+    if (outer_error != NULL) {
+        /* Ctrl-C, wherever in the steps: not what it led to there. */
+        atoll_free(why.text);
         PyErr_SetRaisedException(outer_error);
         return -1;
     }
-    Py_XDECREF(outer_error);
     if (why.text == NULL) {
         PyErr_NoMemory();
         return -1;
