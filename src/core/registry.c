@@ -236,6 +236,11 @@ atoll_interp_release(atoll_interp *interp)
         chore->run(chore, false);
         chore = next;
     }
+    while (interp->watches != NULL) {
+        atoll_watch *watch = interp->watches;
+        interp->watches = watch->next;
+        atoll_watch_free(watch);
+    }
     atoll_cond_fini(&interp->changed);
     atoll_mutex_fini(&interp->lock);
     atoll_free(interp->name);
@@ -474,6 +479,59 @@ atoll_interp_take_chores(atoll_interp *interp)
     atomic_store(&interp->has_chores, interp->orphans > 0);
     atoll_mutex_unlock(&interp->lock);
     return chores;
+}
+
+bool
+atoll_interp_add_watch(atoll_interp *interp, atoll_watch *watch)
+{
+    atoll_mutex_lock(&interp->lock);
+    bool closed = interp->life == ATOLL_LIFE_DEFERRED
+                  || interp->life == ATOLL_LIFE_GONE;
+    if (!closed) {
+        watch->next = interp->watches;
+        interp->watches = watch;
+    }
+    atoll_mutex_unlock(&interp->lock);
+    return !closed;
+}
+
+atoll_watch *
+atoll_interp_take_watches(atoll_interp *interp)
+{
+    atoll_watch *list = NULL;
+    atoll_mutex_lock(&interp->lock);
+    atoll_watch *watch = interp->watches;
+    interp->watches = NULL;
+    atoll_mutex_unlock(&interp->lock);
+    while (watch != NULL) {
+        atoll_watch *next = watch->next;
+        watch->next = list;
+        list = watch;
+        watch = next;
+    }
+    return list;
+}
+
+atoll_watch *
+atoll_watch_new(atoll_interp *home, uint64_t token)
+{
+    atoll_watch *watch = atoll_calloc(1, sizeof(*watch));
+    if (watch != NULL) {
+        atoll_interp_acquire(home);
+        watch->home = home;
+        watch->token = token;
+    }
+    return watch;
+}
+
+void
+atoll_watch_free(atoll_watch *watch)
+{
+    atoll_interp_release(watch->home);
+    if (watch->closed != NULL) {
+        atoll_interp_release(watch->closed);
+    }
+    atoll_free(watch);
 }
 
 static void

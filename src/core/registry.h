@@ -15,7 +15,8 @@
  *  - holds: references from outside to memory inside (views).  The end is
  *    put off while there are any;
  *  - chores: work that must run attached to it (dropping references that
- *    others let go), done by the next visitor.
+ *    others let go), done by the next visitor;
+ *  - watches: who wants to hear of its end.
  *
  * A record outlives its interpreter: handles hold references to it, so no
  * pointer to one ever dangles.  `handle` (the PyInterpreterState) is valid
@@ -47,6 +48,15 @@ typedef struct atoll_chore {
      * only free its own C memory. */
     void (*run)(struct atoll_chore *chore, bool attached);
 } atoll_chore;
+
+/* Somebody wants to hear of an interpreter's end (ext/close_callback.c). */
+typedef struct atoll_watch {
+    atoll_chore chore; /* first: it may be left to its home */
+    struct atoll_watch *next;
+    struct atoll_interp *home;   /* whose it is; owns a reference */
+    struct atoll_interp *closed; /* NULL until it is; owns a reference */
+    uint64_t token;              /* which one it is there */
+} atoll_watch;
 
 /* A thread state kept for one OS thread (ext/attach.c). */
 typedef struct atoll_kept {
@@ -86,6 +96,7 @@ typedef struct atoll_interp {
     uint32_t orphans;            /* how many of them are orphans [lock] */
     atoll_chore *chores;         /* [lock] */
     _Atomic uint32_t has_chores; /* hint: chores or orphans wait */
+    atoll_watch *watches;        /* the newest first [lock] */
     void *ext;    /* ext_state, while life < GONE; see ext/state.h */
     int64_t born; /* when the record was made: atoll_now() */
     int64_t died; /* when it was GONE, or 0 [lock] */
@@ -207,6 +218,19 @@ atoll_interp_add_chore(atoll_interp *interp, atoll_chore *chore);
 /* Takes all chores (a list). */
 atoll_chore *
 atoll_interp_take_chores(atoll_interp *interp);
+
+/* Owns: takes over the watch.  False: it is closed already, and the watch is
+ * the caller's as before. */
+bool
+atoll_interp_add_watch(atoll_interp *interp, atoll_watch *watch);
+/* Takes all watches (a list, the oldest first). */
+atoll_watch *
+atoll_interp_take_watches(atoll_interp *interp);
+/* NULL: out of memory.  Both without any lock. */
+atoll_watch *
+atoll_watch_new(atoll_interp *home, uint64_t token);
+void
+atoll_watch_free(atoll_watch *watch);
 
 extern const atoll_ref_ops atoll_interp_ops;
 

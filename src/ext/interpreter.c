@@ -125,7 +125,8 @@ ext_interpreter_handle(ext_state *st, atoll_interp *interp)
     }
     made->interp = interp;
     self = (PyObject *)made;
-    if (ext_compat_stdlib_counts(interp->handle, interp->owned)) {
+    if (atoll_interp_get_life(interp) < ATOLL_LIFE_ENDING
+        && ext_compat_stdlib_counts(interp->handle, interp->owned)) {
         if (count_stdlib(interp->id, "incref") < 0) {
             Py_CLEAR(self);
             goto done;
@@ -726,6 +727,8 @@ static PyMethodDef Interpreter_methods[] = {
     METHOD("interrupt", Interpreter_interrupt, interrupt_doc),
     METHOD("stats", Interpreter_stats, stats_doc),
     METHOD("stacks", Interpreter_stacks, stacks_doc),
+    METHOD("add_close_callback", Interpreter_add_close_callback,
+           add_close_callback_doc),
     METHOD("_exec_with", Interpreter_exec_with, NULL),
     METHOD("_call_with", Interpreter_call_with, NULL),
     METHOD("_call_as", Interpreter_call_as, NULL),

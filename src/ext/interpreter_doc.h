@@ -102,6 +102,22 @@ PyDoc_STRVAR(
     "Python code and every wait of atoll's stop within 100 ms; a blocking C\n"
     "call when it returns.");
 
+PyDoc_STRVAR(
+    add_close_callback_doc,
+    "add_close_callback($self, fn, /)\n--\n\n"
+    "Call fn(interp) once, when the interpreter has been closed, whoever "
+    "does\n"
+    "it; at once if it is closed already.\n\n"
+    "fn runs in the interpreter that has added it, in the thread that "
+    "closes,\n"
+    "before close() returns there.  Callbacks run in the order in which they\n"
+    "were added.  An Exception goes to sys.unraisablehook.  A callback "
+    "neither\n"
+    "keeps the interpreter open nor outlives the one that has added it.\n\n"
+    "Raises InterpreterError for the main interpreter and for the caller's "
+    "own:\n"
+    "atexit is for those.");
+
 PyDoc_STRVAR(get_current_doc,
              "get_current()\n--\n\nReturn the interpreter that runs this.");
 

@@ -13,5 +13,6 @@ INTERPRETER_METHOD(Interpreter_options);
 INTERPRETER_METHOD(Interpreter_exit);
 INTERPRETER_METHOD(Interpreter_stats);
 INTERPRETER_METHOD(Interpreter_stacks);
+INTERPRETER_METHOD(Interpreter_add_close_callback);
 
 #endif

@@ -43,3 +43,5 @@ IN_PYTHON(Interpreter_options, "atoll._threads", "Options")
 IN_PYTHON(Interpreter_exit, "atoll._threads", "leave_block")
 IN_PYTHON(Interpreter_stats, "atoll._inspect", "stats")
 IN_PYTHON(Interpreter_stacks, "atoll._inspect", "stacks")
+IN_PYTHON(Interpreter_add_close_callback, "atoll._closing",
+          "add_close_callback")

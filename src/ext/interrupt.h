@@ -138,6 +138,13 @@ ext_helper_need(void);
 void
 ext_helper_ring(void);
 
+/* Ctrl-C while the main thread was back in the outermost interpreter by
+ * `visit`, for a write or a callback: what its handler raised is for there, and
+ * the calls in between end.  False: the exception is not that.
+ * Attached: by visit, with an exception set, which stays. */
+bool
+ext_interrupt_keep_signal(ext_visit *visit);
+
 /* The process is ending: threads that are stopped for that leave silently. */
 extern atomic_bool ext_interrupt_exiting;
 

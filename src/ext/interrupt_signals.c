@@ -209,6 +209,26 @@ ext_signals_run(void)
     return result;
 }
 
+bool
+ext_interrupt_keep_signal(ext_visit *visit)
+{
+    ext_visit *bottom = visit;
+    while (bottom->below != NULL) {
+        bottom = bottom->below;
+    }
+    if (bottom == visit || !ext_attach_is_main()
+        || bottom->outer != visit->inner || bottom->outer_error != NULL
+        || !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+        return false;
+    }
+    bottom->outer_error = PyErr_GetRaisedException();
+    PyErr_SetRaisedException(Py_NewRef(bottom->outer_error));
+    for (ext_visit *v = visit->below; v != NULL; v = v->below) {
+        v->signalled = true;
+    }
+    return true;
+}
+
 /* The pending call.  Attached: to any interpreter in which the main thread is
  * or was. */
 static int

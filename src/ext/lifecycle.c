@@ -55,6 +55,8 @@ static struct {
     atomic_bool asked; /* a pending call is on its way */
 } reaper = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+int (*ext_lifecycle_on_closed)(ext_state *st, atoll_interp *interp);
+
 /* --- ending ------------------------------------------------------------- */
 
 /* Calls module.name([arg]).  Fails: -1, exception set. */
@@ -247,7 +249,7 @@ wind_down(ext_visit *visit, int64_t deadline, failure *out)
 }
 
 /* Nothing will run in the interpreter any more: its locks and its items are
- * told. */
+ * told.  Who asked to hear of it is told later, by call_watchers. */
 static void
 tell_ended(atoll_interp *interp)
 {
@@ -332,7 +334,18 @@ put_off_end(ext_visit *visit)
     tell_ended(visit->interp);
 }
 
-/* Life is CLOSING, by the caller. */
+/* It is closed: calls who asked to hear of that.  Runs Python.  Fails: -1 with
+ * what is no Exception (Ctrl-C). */
+static int
+call_watchers(ext_state *st, atoll_interp *interp)
+{
+    return ext_lifecycle_on_closed == NULL
+               ? 0
+               : ext_lifecycle_on_closed(st, interp);
+}
+
+/* Life is CLOSING, by the caller.  An exception does not mean that it is not
+ * closed. */
 static int
 close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
 {
@@ -350,13 +363,14 @@ close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
         else {
             put_off_end(&visit);
         }
+        int result = call_watchers(st, interp);
         if (visit.outer_error != NULL) {
             /* Ctrl-C while its atexit functions ran: it is closed all the
              * same. */
             PyErr_SetRaisedException(visit.outer_error);
             return -1;
         }
-        return 0;
+        return result;
     }
     PyObject *outer_error = visit.outer_error;
     visit.outer_error = NULL;
@@ -561,8 +575,12 @@ ext_lifecycle_reap(ext_state *st)
          * runs in it) stays as it is, unlisted, until the process ends. */
         int64_t deadline = atoll_now() + REAP_NS;
         set_closing(interp, false);
-        if (wait_for_visits(st, interp, deadline) < 0
-            || close_marked(st, interp, deadline) < 0) {
+        bool failed = wait_for_visits(st, interp, deadline) < 0
+                      || close_marked(st, interp, deadline) < 0;
+        if (failed && atoll_interp_get_life(interp) >= ATOLL_LIFE_DEFERRED) {
+            PyErr_WriteUnraisable(NULL); /* Ctrl-C; it is closed */
+        }
+        else if (failed) {
             bool again = PyErr_ExceptionMatches(PyExc_MemoryError);
             PyErr_Clear();
             set_closing(interp, !again);
@@ -630,6 +648,9 @@ on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
     ext_chores_check(st);
     atoll_interp_set_life(interp, ATOLL_LIFE_GONE);
     tell_ended(interp);
+    if (call_watchers(st, interp) < 0) {
+        PyErr_WriteUnraisable(NULL);
+    }
     Py_RETURN_NONE;
 }
 

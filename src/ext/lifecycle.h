@@ -22,6 +22,11 @@ ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline);
 int
 ext_lifecycle_check_closable(ext_state *st, const atoll_interp *interp);
 
+/* Set by close_callback.c, which stands above: called when an interpreter is
+ * closed, once or twice.  Attached: anywhere, without any lock.
+ * Fails: -1 with what is no Exception (Ctrl-C). */
+extern int (*ext_lifecycle_on_closed)(ext_state *st, atoll_interp *interp);
+
 /* In the child after fork: nothing waits to be ended. */
 void
 ext_lifecycle_after_fork(void);

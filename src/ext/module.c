@@ -44,6 +44,7 @@ static const struct late_part {
     {&ext_inspect_part,
      {"_stats", "_stacks", "_dump_stacks", "_register_dump",
       "_unregister_dump", "_expose_begin", "_expose", "_unexpose"}},
+    {&ext_closing_part, {"_watch_close"}},
     {&ext_testing_part, {"_alive", "_fail_allocation"}},
 };
 #define N_LATE (sizeof(late_parts) / sizeof(late_parts[0]))

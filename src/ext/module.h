@@ -21,6 +21,7 @@ extern const ext_part ext_buffer_part;      /* buffer_type.c */
 extern const ext_part ext_sync_part;        /* sync_type.c */
 extern const ext_part ext_pool_part;        /* pool_type.c */
 extern const ext_part ext_inspect_part;     /* inspect.c */
+extern const ext_part ext_closing_part;     /* close_callback.c */
 extern const ext_part ext_testing_part;     /* testing.c */
 
 #endif

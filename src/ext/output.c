@@ -13,6 +13,7 @@
 #include "output.h"
 
 #include "errors.h"
+#include "interrupt.h"
 #include "module.h"
 #include "transfer.h"
 
@@ -61,28 +62,6 @@ use_stream(int which, const char *method, PyObject *text)
     return got;
 }
 
-/* Ctrl-C while the main thread was back in the outermost interpreter for this
- * write: what its handler raised is for there, and the calls in between end.
- * Attached: to the creator, with an exception set, which stays. */
-static void
-keep_signal(ext_visit *visit)
-{
-    ext_visit *bottom = visit;
-    while (bottom->below != NULL) {
-        bottom = bottom->below;
-    }
-    if (bottom == visit || !ext_attach_is_main()
-        || bottom->outer != visit->inner || bottom->outer_error != NULL
-        || !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
-        return;
-    }
-    bottom->outer_error = PyErr_GetRaisedException();
-    PyErr_SetRaisedException(Py_NewRef(bottom->outer_error));
-    for (ext_visit *v = visit->below; v != NULL; v = v->below) {
-        v->signalled = true;
-    }
-}
-
 /* Attached: to the creator, by visit.  The text belongs to the other side,
  * which keeps it alive; str is immutable. */
 static void
@@ -102,7 +81,7 @@ use_there(ext_visit *visit, int which, const char *method, PyObject *foreign,
     Py_XDECREF(text);
     *out_failed = got == NULL;
     if (got == NULL) {
-        keep_signal(visit);
+        (void)ext_interrupt_keep_signal(visit);
     }
     PyObject *crossing = got != NULL ? got : PyErr_GetRaisedException();
     if (crossing == NULL

@@ -33,6 +33,7 @@ typedef enum ext_part_id {
     EXT_PART_PRELOAD,
     EXT_PART_TESTING,
     EXT_PART_FRAMES,
+    EXT_PART_CLOSING,
     EXT_PART_COUNT,
 } ext_part_id;
 

@@ -198,6 +198,22 @@ def create_dropped() -> None:
 
 
 @scenario
+def create_watched() -> None:
+    added: list[int] = []
+    heard: list[int] = []
+
+    def act() -> None:
+        interp = atoll.create()
+        interp.add_close_callback(lambda closed: heard.append(1))
+        added.append(1)
+        interp.close()
+
+    survive("add_close_callback", act)
+    settle()
+    assert len(heard) == len(added), "a callback is lost"
+
+
+@scenario
 def create_elsewhere() -> None:
     with interpreter() as interp:
         survive("create from inside", lambda: interp.call(there.make_and_close), usable=works(interp))
