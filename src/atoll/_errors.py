@@ -56,6 +56,7 @@ __all__ = [
     "ExecutionInterrupted",
     "ExecutionTimeout",
     "Interrupted",
+    "LimitExceeded",
     "InterpreterError",
     "InterpreterNotFoundError",
     "ItemInterpreterDestroyed",
@@ -179,6 +180,27 @@ if TYPE_CHECKING:
         """Raised in code that interrupt() or a deadline stops."""
 else:
     Interrupted = _core._interrupted()
+
+
+class LimitExceeded(Interrupted):
+    """Raised in code that goes over one of its limits.
+
+    limit: "cpu_seconds", "wall_seconds" or "memory_bytes"; allowed: its value.
+    In threads that the code has started, "" and 0.
+    No Exception, as Interrupted is none.
+    """
+
+    __module__ = "atoll"
+
+    def __init__(self, limit: str = "", allowed: float = 0) -> None:
+        super().__init__(limit, allowed)
+        self.limit = limit
+        self.allowed = allowed
+
+    def __str__(self) -> str:
+        if not self.limit:
+            return "started by a call that went over a limit"
+        return f"over the limit {self.limit}={self.allowed}"
 
 
 def _type_names(kind: type) -> tuple[str, str, str]:

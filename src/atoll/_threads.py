@@ -58,7 +58,7 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
     def __init__(
         self,
         interp: _core.Interpreter,
-        timeout: float | None,
+        within: float | _core._Limits | None,
         func: Callable[..., _T],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -66,7 +66,7 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         label = getattr(func, "__qualname__", None) or type(func).__name__
         where = interp.name or f"interpreter {interp.id}"
         super().__init__(name=f"{where}-{next(_numbers)} ({label})", daemon=False)
-        self._work: Any = (interp, timeout, func, args, kwargs)
+        self._work: Any = (interp, within, func, args, kwargs)
         self._call = interp._name_call()
         self._guard = threading.Lock()
         self._future: Future[_T] | None = None
@@ -88,17 +88,17 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
             self._daemonic = False
 
     def run(self) -> None:
-        interp, timeout, func, args, kwargs = self._work
+        interp, within, func, args, kwargs = self._work
         self._work = None
         try:
-            if timeout is None:
-                result = interp._call_as(self._call, None, func, *args, **kwargs)
+            if not isinstance(within, float):  # None, or limits
+                result = interp._call_as(self._call, within, func, *args, **kwargs)
             else:
                 from . import _watch
 
-                watched = _watch.watch(self, interp, timeout)
+                watched = _watch.watch(self, interp, within)
                 try:
-                    result = interp._call_as(self._call, timeout, func, *args, **kwargs)
+                    result = interp._call_as(self._call, within, func, *args, **kwargs)
                 finally:
                     _watch.unwatch(watched)
         except BaseException as error:
@@ -167,12 +167,12 @@ def _settle(future: Future[Any], ok: bool, value: Any) -> None:
 
 def start_thread(
     interp: _core.Interpreter,
-    timeout: float | None,
+    within: float | _core._Limits | None,
     func: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> InterpreterThread[Any]:
-    thread: InterpreterThread[Any] = InterpreterThread(interp, timeout, func, args, kwargs)
+    thread: InterpreterThread[Any] = InterpreterThread(interp, within, func, args, kwargs)
     others = _started.setdefault(interp.id, weakref.WeakSet())
     others.add(thread)
     try:

@@ -28,6 +28,7 @@ typedef struct ext_visit {
     atoll_parker *parker;    /* where the thread would sleep */
     struct ext_visit *above; /* a call made from inside this one, or NULL */
     struct ext_call *call;   /* its name, or NULL */
+    struct ext_guard *guard; /* its limits, or NULL; its own thread's */
     bool interrupted;        /* somebody interrupted this very call */
     bool timed_out;          /* it was its deadline */
     atomic_bool deliver;     /* it has not been told yet */

@@ -139,6 +139,17 @@ ext_compat_stdlib_counts(PyInterpreterState *interp, int owned)
            && _PyInterpreterState_GetWhence(interp) == 5;
 }
 
+/* The thread state that this thread is attached by, or NULL. */
+static inline PyThreadState *
+ext_compat_attached(void)
+{
+#if EXT_PY_313
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
 /* True while the interpreter whose state this is, or the runtime, is being
  * finalized. */
 #if EXT_PY_313

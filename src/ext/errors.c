@@ -19,6 +19,7 @@ static const char *const type_names[EXT_ERR_COUNT] = {
     [EXT_ERR_QUEUE_SHUT_DOWN] = "QueueShutDown",
     [EXT_ERR_ITEM_DESTROYED] = "ItemInterpreterDestroyed",
     [EXT_ERR_OWNER_DIED] = "OwnerDiedError",
+    [EXT_ERR_LIMIT_EXCEEDED] = "LimitExceeded",
 };
 
 #define MAX_TRIES 16

@@ -24,6 +24,7 @@ typedef enum ext_error_id {
     EXT_ERR_QUEUE_SHUT_DOWN,       /* QueueShutDown */
     EXT_ERR_ITEM_DESTROYED,        /* ItemInterpreterDestroyed */
     EXT_ERR_OWNER_DIED,            /* OwnerDiedError */
+    EXT_ERR_LIMIT_EXCEEDED,        /* LimitExceeded */
     EXT_ERR_COUNT,
 } ext_error_id;
 

@@ -26,6 +26,7 @@
 #include "create.h"
 #include "interrupt.h"
 #include "lifecycle.h"
+#include "memory.h"
 #include "module.h"
 #include "runtime.h"
 #include "transfer.h"
@@ -171,11 +172,13 @@ before_fork(void)
     atoll_queue_before_fork();
     atoll_sync_before_fork();
     atoll_registry_before_fork();
+    ext_memory_before_fork();
 }
 
 static void
 after_fork_parent(void)
 {
+    ext_memory_parent_after_fork();
     atoll_registry_parent_after_fork();
     atoll_sync_parent_after_fork();
     atoll_queue_parent_after_fork();
@@ -188,6 +191,7 @@ after_fork_child(void)
 {
     bool needed = false;
     int64_t keep = PyInterpreterState_GetID(PyInterpreterState_Main());
+    ext_memory_after_fork();
     atoll_registry_after_fork(keep);
     atoll_sync_after_fork(keep);
     atoll_queue_after_fork();

@@ -12,6 +12,7 @@
 #include "create.h"
 #include "errors.h"
 #include "interrupt.h"
+#include "interrupt_limits.h"
 #include "lifecycle.h"
 #include "module.h"
 #include "run.h"
@@ -521,9 +522,15 @@ done:
     return result;
 }
 
+/* Under what a call is made. */
+typedef struct bounds {
+    double timeout;     /* seconds, or negative */
+    ext_limits *limits; /* or NULL */
+} bounds;
+
 static PyObject *
 exec_with(ext_state *st, PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-          PyObject *kwnames, double timeout)
+          PyObject *kwnames, const bounds *within)
 {
     int dedent = 1;
     if (nargs != 1) {
@@ -545,21 +552,32 @@ exec_with(ext_state *st, PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         }
     }
     atoll_interp *interp = get_usable(st, op);
-    return interp == NULL
-               ? NULL
-               : ext_run_exec(st, interp, args[0], dedent != 0, timeout);
+    if (interp == NULL || within == NULL || within->limits == NULL) {
+        double timeout = within == NULL ? -1 : within->timeout;
+        return interp == NULL ? NULL
+                              : ext_run_exec(st, interp, args[0], dedent != 0,
+                                             timeout, NULL);
+    }
+    ext_guard guard;
+    ext_call call;
+    ext_call_init(&call, interp);
+    ext_guard_init(&guard, within->limits, &call);
+    PyObject *result
+        = ext_run_exec(st, interp, args[0], dedent != 0, -1, &call);
+    ext_call_fini(&call);
+    return result;
 }
 
 static PyObject *
 Interpreter_exec(PyObject *op, PyTypeObject *cls, PyObject *const *args,
                  Py_ssize_t nargs, PyObject *kwnames)
 {
-    return exec_with(ext_state_of_class(cls), op, args, nargs, kwnames, -1);
+    return exec_with(ext_state_of_class(cls), op, args, nargs, kwnames, NULL);
 }
 
 static PyObject *
 call_with(ext_state *st, PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-          PyObject *kwnames, double timeout, ext_call *call)
+          PyObject *kwnames, const bounds *within, ext_call *call)
 {
     if (nargs < 1) {
         PyErr_SetString(PyExc_TypeError,
@@ -576,27 +594,47 @@ call_with(ext_state *st, PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (!interp->owned && get_usable(st, op) == NULL) {
         return NULL;
     }
-    return ext_run_call(st, interp, args, nargs, kwnames, timeout, call);
+    if (within == NULL || within->limits == NULL) {
+        double timeout = within == NULL ? -1 : within->timeout;
+        return ext_run_call(st, interp, args, nargs, kwnames, timeout, call);
+    }
+    ext_guard guard;
+    ext_call own;
+    if (call == NULL) {
+        ext_call_init(&own, interp);
+    }
+    ext_guard_init(&guard, within->limits, call == NULL ? &own : call);
+    PyObject *result
+        = ext_run_call(st, interp, args, nargs, kwnames, -1, guard.call);
+    guard.call->guard = NULL;
+    if (call == NULL) {
+        ext_call_fini(&own);
+    }
+    return result;
 }
 
 static PyObject *
 Interpreter_call(PyObject *op, PyTypeObject *cls, PyObject *const *args,
                  Py_ssize_t nargs, PyObject *kwnames)
 {
-    return call_with(ext_state_of_class(cls), op, args, nargs, kwnames, -1,
+    return call_with(ext_state_of_class(cls), op, args, nargs, kwnames, NULL,
                      NULL);
 }
 
-/* _exec_with(timeout, code, ...), _call_with(timeout, callable, ...): what
- * options() uses.  timeout: seconds, or None. */
+/* _exec_with(within, code, ...), _call_with(within, callable, ...): what
+ * options() and limits() use.  within: seconds, None, or a _Limits. */
 static int
-split_timeout(PyObject *const **args, Py_ssize_t *nargs, double *out)
+split_bounds(ext_state *st, PyObject *const **args, Py_ssize_t *nargs,
+             bounds *out)
 {
     if (*nargs < 1) {
         PyErr_SetString(PyExc_TypeError, "missing timeout");
         return -1;
     }
-    if (ext_interrupt_parse_timeout((*args)[0], "timeout", out) < 0) {
+    *out = (bounds){-1, ext_limits_of(st, (*args)[0])};
+    if (out->limits == NULL
+        && ext_interrupt_parse_timeout((*args)[0], "timeout", &out->timeout)
+               < 0) {
         return -1;
     }
     (*args)++;
@@ -608,33 +646,33 @@ static PyObject *
 Interpreter_exec_with(PyObject *op, PyTypeObject *cls, PyObject *const *args,
                       Py_ssize_t nargs, PyObject *kwnames)
 {
-    double timeout;
-    if (split_timeout(&args, &nargs, &timeout) < 0) {
+    ext_state *st = ext_state_of_class(cls);
+    bounds within;
+    if (split_bounds(st, &args, &nargs, &within) < 0) {
         return NULL;
     }
-    return exec_with(ext_state_of_class(cls), op, args, nargs, kwnames,
-                     timeout);
+    return exec_with(st, op, args, nargs, kwnames, &within);
 }
 
 static PyObject *
 Interpreter_call_with(PyObject *op, PyTypeObject *cls, PyObject *const *args,
                       Py_ssize_t nargs, PyObject *kwnames)
 {
-    double timeout;
-    if (split_timeout(&args, &nargs, &timeout) < 0) {
+    ext_state *st = ext_state_of_class(cls);
+    bounds within;
+    if (split_bounds(st, &args, &nargs, &within) < 0) {
         return NULL;
     }
-    return call_with(ext_state_of_class(cls), op, args, nargs, kwnames,
-                     timeout, NULL);
+    return call_with(st, op, args, nargs, kwnames, &within, NULL);
 }
 
-/* _call_as(call, timeout, callable, ...): what call_in_thread() uses. */
+/* _call_as(call, within, callable, ...): what call_in_thread() uses. */
 static PyObject *
 Interpreter_call_as(PyObject *op, PyTypeObject *cls, PyObject *const *args,
                     Py_ssize_t nargs, PyObject *kwnames)
 {
     ext_state *st = ext_state_of_class(cls);
-    double timeout;
+    bounds within;
     if (nargs < 1) {
         PyErr_SetString(PyExc_TypeError, "missing call");
         return NULL;
@@ -643,10 +681,10 @@ Interpreter_call_as(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         = ext_call_of(st, args[0], ((InterpreterObject *)op)->interp);
     args++;
     nargs--;
-    if (call == NULL || split_timeout(&args, &nargs, &timeout) < 0) {
+    if (call == NULL || split_bounds(st, &args, &nargs, &within) < 0) {
         return NULL;
     }
-    return call_with(st, op, args, nargs, kwnames, timeout, call);
+    return call_with(st, op, args, nargs, kwnames, &within, call);
 }
 
 static PyObject *
@@ -724,6 +762,7 @@ static PyMethodDef Interpreter_methods[] = {
     METHOD("call", Interpreter_call, call_doc),
     METHOD("call_in_thread", Interpreter_call_in_thread, call_in_thread_doc),
     METHOD("options", Interpreter_options, options_doc),
+    METHOD("limits", Interpreter_limits, limits_doc),
     METHOD("interrupt", Interpreter_interrupt, interrupt_doc),
     METHOD("stats", Interpreter_stats, stats_doc),
     METHOD("stacks", Interpreter_stacks, stacks_doc),

@@ -51,6 +51,27 @@ PyDoc_STRVAR(
     "InterpreterError if something runs there already.");
 
 PyDoc_STRVAR(
+    limits_doc,
+    "limits($self, *, cpu_seconds=None, wall_seconds=None, "
+    "memory_bytes=None)\n--\n\n"
+    "Return a view with exec, call and call_in_thread whose calls are "
+    "limited.\n\n"
+    "cpu_seconds: CPU time of the thread that runs the call, and of the\n"
+    "threads that live in the interpreter; found out within some 10 ms.\n"
+    "wall_seconds: time.  memory_bytes: what the interpreter may hold in all\n"
+    "while the call runs; needs atoll.track_memory().\n\n"
+    "Code that goes over is interrupted by LimitExceeded, as are the threads\n"
+    "that it has started, and the caller gets ExecutionInterrupted, with it "
+    "as\n"
+    "the cause; nothing else is touched.\n"
+    "Each call has the whole budget; in a with block, all calls through the\n"
+    "view together have one:\n\n"
+    "    interp.limits(cpu_seconds=2).call(f)\n"
+    "    with interp.limits(cpu_seconds=2) as limited:\n"
+    "        limited.call(f)\n"
+    "        limited.call(g)");
+
+PyDoc_STRVAR(
     stats_doc,
     "stats($self)\n--\n\n"
     "What the interpreter is doing and has used, as a dict.\n\n"

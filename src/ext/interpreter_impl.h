@@ -11,6 +11,7 @@
 INTERPRETER_METHOD(Interpreter_call_in_thread);
 INTERPRETER_METHOD(Interpreter_options);
 INTERPRETER_METHOD(Interpreter_exit);
+INTERPRETER_METHOD(Interpreter_limits);
 INTERPRETER_METHOD(Interpreter_stats);
 INTERPRETER_METHOD(Interpreter_stacks);
 INTERPRETER_METHOD(Interpreter_add_close_callback);

@@ -35,6 +35,7 @@
 #include "interrupt_impl.h"
 
 #include "errors.h"
+#include "interrupt_limits.h"
 #include "module.h"
 #include "run.h"
 #include "transfer.h"
@@ -506,6 +507,10 @@ static void
 end_visit(ext_visit *visit)
 {
     (void)seal(visit);
+    if (ATOLL_UNLIKELY(visit->guard != NULL)) {
+        ext_guard_end(visit->guard, visit);
+        visit->guard = NULL;
+    }
     if (visit->armed) {
         ext_helper_clear_timer(visit);
     }
@@ -684,7 +689,7 @@ ext_call_begin(ext_call *call, ext_visit *visit)
         raise_again(visit);
         return -1;
     }
-    return 0;
+    return call->guard == NULL ? 0 : ext_guard_begin(call->guard, visit);
 }
 
 void

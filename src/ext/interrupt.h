@@ -7,11 +7,12 @@
 /* A call that can be named: interrupted before it has begun, too, and never
  * confused with another one in the same interpreter. */
 typedef struct ext_call {
-    atoll_interp *interp; /* owns a reference */
-    ext_visit *visit;     /* while it runs [interp's lock] */
-    bool asked;           /* interrupted before it began [lock] */
-    bool over;            /* it has ended, or will not begin [lock] */
-    atoll_frame *error;   /* of an early interruption, or NULL [lock] */
+    atoll_interp *interp;    /* owns a reference */
+    ext_visit *visit;        /* while it runs [interp's lock] */
+    bool asked;              /* interrupted before it began [lock] */
+    bool over;               /* it has ended, or will not begin [lock] */
+    atoll_frame *error;      /* of an early interruption, or NULL [lock] */
+    struct ext_guard *guard; /* its limits, or NULL; its caller's */
 } ext_call;
 
 void

@@ -29,6 +29,7 @@
 #include "errors.h"
 #include "exit.h"
 #include "interrupt.h"
+#include "memory.h"
 #include "module.h"
 #include "run.h"
 #include "transfer.h"
@@ -272,6 +273,7 @@ end_interpreter(ext_visit *visit)
     atoll_interp_wait_visits(interp, 1, ATOLL_FOREVER);
     Py_END_ALLOW_THREADS
     Py_EndInterpreter(PyThreadState_Get());
+    ext_memory_forget(interp->handle);
     ext_attach_leave_ended(visit);
     ext_attach_forget_kept(interp);
     atoll_interp_set_life(interp, ATOLL_LIFE_GONE);

@@ -17,6 +17,7 @@
 #include "chores.h"
 #include "errors.h"
 #include "interrupt.h"
+#include "interrupt_limits.h"
 #include "module.h"
 #include "output.h"
 #include "transfer.h"
@@ -99,6 +100,9 @@ static void
 take_failure(ext_visit *visit, outcome *out, outcome_kind kind)
 {
     ext_state *st = visit->state;
+    if (ATOLL_UNLIKELY(visit->guard != NULL)) {
+        ext_guard_failed(visit->guard, visit);
+    }
     PyObject *error = PyErr_GetRaisedException();
     visit->failed = true;
     out->kind = kind;
@@ -583,7 +587,7 @@ prepare_code(PyObject *code)
 
 PyObject *
 ext_run_exec(ext_state *st, atoll_interp *interp, PyObject *code, bool dedent,
-             double timeout)
+             double timeout, ext_call *call)
 {
     PyObject *what = prepare_code(code);
     if (what == NULL) {
@@ -602,7 +606,8 @@ ext_run_exec(ext_state *st, atoll_interp *interp, PyObject *code, bool dedent,
         goto done;
     }
     init_outcome(&out);
-    if (timeout >= 0 && ext_interrupt_arm(&visit, timeout) < 0) {
+    if ((call != NULL && ext_call_begin(call, &visit) < 0)
+        || (timeout >= 0 && ext_interrupt_arm(&visit, timeout) < 0)) {
         take_failure(&visit, &out, OUTCOME_UNSHARED);
     }
     else {
@@ -610,6 +615,9 @@ ext_run_exec(ext_state *st, atoll_interp *interp, PyObject *code, bool dedent,
     }
     result = finish(st, &visit, &out);
 done:
+    if (call != NULL) {
+        ext_call_end(call);
+    }
     ext_pins_fini(&pins);
     atoll_frame_fini(&frame);
     ext_chores_check(st);

@@ -17,7 +17,7 @@ ext_run_call(ext_state *st, atoll_interp *interp, PyObject *const *args,
  * interp.  None, or NULL with an exception. */
 PyObject *
 ext_run_exec(ext_state *st, atoll_interp *interp, PyObject *code, bool dedent,
-             double timeout);
+             double timeout, struct ext_call *call);
 
 /* Binds the items of a dict in the __main__ of interp, all or none. */
 PyObject *

@@ -34,6 +34,7 @@ typedef enum ext_part_id {
     EXT_PART_TESTING,
     EXT_PART_FRAMES,
     EXT_PART_CLOSING,
+    EXT_PART_LIMITS,
     EXT_PART_COUNT,
 } ext_part_id;
 

@@ -2,6 +2,8 @@
  * stats() and the JSON of `atoll top`, where no interpreter is at hand. */
 #include "stats.h"
 
+#include "memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,6 +126,10 @@ ext_stats_read(atoll_interp *interp, const ext_look *look, ext_stats *out)
     out->blocks = look == NULL ? -1 : look->blocks;
     out->threads = look == NULL ? -1 : (int64_t)look->threads;
     out->memory = -1;
+    if (atoll_interp_glance(interp)) {
+        out->memory = ext_memory_used(interp->handle);
+        atoll_interp_leave(interp, false);
+    }
 }
 
 void

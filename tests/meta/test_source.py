@@ -25,7 +25,7 @@ CORE_LAYERS = [
 EXT_LAYERS = [
     {"compat"},
     {"state", "module"},  # module.h names the parts, and no more
-    {"errors", "attach", "runtime", "chores", "probe"},
+    {"errors", "attach", "runtime", "chores", "probe", "memory"},
     {"transfer", "function", "run", "interrupt", "output", "lifecycle", "create", "exit"},
     # then the types, which know each other only by their public headers
 ]

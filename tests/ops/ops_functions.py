@@ -79,6 +79,31 @@ def keep_gil(started: Event, pipe: int) -> None:
     read(pipe, buffer, 1)
 
 
+def burn_in_threads_and_join() -> None:
+    threading.excepthook = lambda args: None  # they are told as well
+    threads = [threading.Thread(target=burn_for_ever) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def catch_limit() -> tuple[str, float]:
+    try:
+        burn_for_ever()
+    except atoll.LimitExceeded as error:
+        return error.limit, error.allowed
+    raise AssertionError
+
+
+def catch_exceptions() -> None:
+    while True:
+        try:
+            burn_for_ever()
+        except Exception:
+            pass
+
+
 def can_be_read(interp: atoll.Interpreter) -> bool:
     try:
         interp.stacks()

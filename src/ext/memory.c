@@ -1,0 +1,400 @@
+/* See memory.h.
+ *
+ * Two of CPython's allocators are wrapped: RAW, from which pymalloc takes
+ * whatever is larger than 512 bytes, and the one for arenas, from which it
+ * takes 1 MiB at a time for the rest.  So an interpreter's memory is known to
+ * about an arena.  Not seen is what does not go that way: C libraries' own
+ * malloc (numpy's arrays, zlib's windows), mmap, atoll's messages on their way.
+ *
+ * A request is charged to the interpreter to which the thread is attached, a
+ * block of the RAW domain that is freed is taken off the account of the one
+ * that frees it, as large as malloc says it is; no header is added.  An arena
+ * is taken off the account that it was put on.  What a thread does that is
+ * attached to none is nobody's.  Memory from before the beginning is not
+ * counted, so the main interpreter's account is what came since, and may be
+ * less than nothing.
+ *
+ * Installing.  CPython reads its tables of allocators without a lock, so
+ * changing them is safe only while nobody else allocates: it is done on
+ * request, before there is a second interpreter.  Threads without a GIL may
+ * still use the RAW domain then: so the context stays what it was, and any mix
+ * of old and new functions works, since the new ones only count.
+ *
+ * Accounts are found by the interpreter's address: a cache of one per thread,
+ * valid while `epoch` stands still, else a table.  Accounts are never freed,
+ * only given to another address.  An interpreter that is made at the address
+ * of one that just ends, in the instant before ext_memory_forget, may lose
+ * what it had then.
+ *
+ * Locks: memory.lock guards the tables, alone; nothing is allocated by CPython
+ * under it.
+ */
+#include "memory.h"
+
+#include "errors.h"
+
+#include "../core/table.h"
+
+#include <pthread.h>
+
+#if defined(__APPLE__)
+#include <malloc/malloc.h>
+#define usable_size malloc_size
+#else
+#include <malloc.h>
+#define usable_size malloc_usable_size
+#endif
+
+struct ext_memory_account {
+    _Atomic int64_t used;
+    _Atomic int64_t limit;
+    atomic_bool over;
+    uint64_t life;            /* of how many interpreters it was [lock] */
+    ext_memory_account *next; /* spare [lock] */
+};
+
+/* An arena that is in use. */
+typedef struct arena {
+    ext_memory_account *account;
+    uint64_t life;
+} arena;
+
+static struct {
+    pthread_mutex_t lock;
+    atomic_bool tracked;
+    atomic_uint_fast64_t epoch;
+    PyMemAllocatorEx raw; /* as it was; written before tracked */
+    PyObjectArenaAllocator arenas;
+    atoll_table accounts;      /* handle -> account [lock] */
+    atoll_table owners;        /* arena's address -> arena [lock] */
+    ext_memory_account *spare; /* [lock] */
+    ext_memory_account nobody;
+} memory = {.lock = PTHREAD_MUTEX_INITIALIZER, .nobody = {.limit = INT64_MAX}};
+
+void (*ext_memory_on_over)(void);
+
+/* This thread's last account. */
+static _Thread_local struct {
+    void *handle;
+    ext_memory_account *account;
+    uint64_t epoch;
+} last
+#if defined(__linux__)
+    __attribute__((tls_model("initial-exec")))
+#endif
+    ;
+
+/* --- accounts ----------------------------------------------------------------- */
+
+/* Locks: memory.lock.  NULL: out of memory. */
+static ext_memory_account *
+new_account(void)
+{
+    ext_memory_account *account = memory.spare;
+    if (account != NULL) {
+        memory.spare = account->next;
+    }
+    else {
+        account = atoll_calloc(1, sizeof(*account));
+    }
+    if (account != NULL) {
+        atomic_store(&account->used, 0);
+        atomic_store(&account->limit, INT64_MAX);
+        atomic_store(&account->over, false);
+    }
+    return account;
+}
+
+static ext_memory_account *
+look_up(void *handle)
+{
+    (void)pthread_mutex_lock(&memory.lock);
+    ext_memory_account *account
+        = atoll_table_find(&memory.accounts, (uintptr_t)handle);
+    if (account == NULL) {
+        account = new_account();
+        if (account == NULL
+            || atoll_table_set(&memory.accounts, (uintptr_t)handle, account)
+                   != ATOLL_OK) {
+            account = &memory.nobody;
+        }
+    }
+    (void)pthread_mutex_unlock(&memory.lock);
+    return account;
+}
+
+/* Of the interpreter that the caller is attached to. */
+static inline ext_memory_account *
+get_account(void)
+{
+    PyThreadState *state = ext_compat_attached();
+    if (state == NULL) {
+        return &memory.nobody;
+    }
+    uint64_t epoch = atomic_load_explicit(&memory.epoch, memory_order_relaxed);
+    if (ATOLL_UNLIKELY(last.handle != state->interp || last.epoch != epoch)) {
+        last.account = look_up(state->interp);
+        last.handle = state->interp;
+        last.epoch = epoch;
+    }
+    return last.account;
+}
+
+static void
+report_over(ext_memory_account *account)
+{
+    if (!atomic_exchange(&account->over, true) && ext_memory_on_over != NULL) {
+        ext_memory_on_over();
+    }
+}
+
+/* Its writers hold one GIL, all but nobody's, whose number is of no use. */
+static inline void
+charge(ext_memory_account *account, int64_t size)
+{
+    int64_t used
+        = atomic_load_explicit(&account->used, memory_order_relaxed) + size;
+    atomic_store_explicit(&account->used, used, memory_order_relaxed);
+    if (ATOLL_UNLIKELY(used > atomic_load_explicit(&account->limit,
+                                                   memory_order_relaxed))) {
+        report_over(account);
+    }
+}
+
+/* Is it more than may be had, the reserve included? */
+static inline bool
+is_refused(ext_memory_account *account, size_t size)
+{
+    int64_t limit
+        = atomic_load_explicit(&account->limit, memory_order_relaxed);
+    if (ATOLL_LIKELY(limit == INT64_MAX)) {
+        return false;
+    }
+    int64_t used = atomic_load_explicit(&account->used, memory_order_relaxed);
+    if (size < INT64_MAX / 2
+        && used + (int64_t)size <= limit + EXT_MEMORY_RESERVE) {
+        return false;
+    }
+    report_over(account);
+    return true;
+}
+
+/* --- the RAW domain ------------------------------------------------------------ */
+
+static void *
+raw_malloc(void *context, size_t size)
+{
+    ext_memory_account *account = get_account();
+    if (is_refused(account, size)) {
+        return NULL;
+    }
+    void *block = memory.raw.malloc(context, size);
+    if (block != NULL) {
+        charge(account, (int64_t)usable_size(block));
+    }
+    return block;
+}
+
+static void *
+raw_calloc(void *context, size_t count, size_t size)
+{
+    ext_memory_account *account = get_account();
+    if (size != 0
+        && is_refused(account,
+                      count > SIZE_MAX / size ? SIZE_MAX : count * size)) {
+        return NULL;
+    }
+    void *block = memory.raw.calloc(context, count, size);
+    if (block != NULL) {
+        charge(account, (int64_t)usable_size(block));
+    }
+    return block;
+}
+
+static void *
+raw_realloc(void *context, void *block, size_t size)
+{
+    ext_memory_account *account = get_account();
+    int64_t before = block == NULL ? 0 : (int64_t)usable_size(block);
+    if (size > (size_t)before && is_refused(account, size - (size_t)before)) {
+        return NULL;
+    }
+    block = memory.raw.realloc(context, block, size);
+    if (block != NULL) {
+        charge(account, (int64_t)usable_size(block) - before);
+    }
+    return block;
+}
+
+static void
+raw_free(void *context, void *block)
+{
+    if (block != NULL) {
+        charge(get_account(), -(int64_t)usable_size(block));
+    }
+    memory.raw.free(context, block);
+}
+
+/* --- arenas --------------------------------------------------------------------- */
+
+static void
+note_owner(void *block, ext_memory_account *account)
+{
+    arena *owner = atoll_malloc(sizeof(*owner));
+    if (owner == NULL) {
+        return; /* it stays on the account */
+    }
+    (void)pthread_mutex_lock(&memory.lock);
+    owner->account = account;
+    owner->life = account->life;
+    arena *old = atoll_table_remove(&memory.owners, (uintptr_t)block);
+    if (atoll_table_set(&memory.owners, (uintptr_t)block, owner) != ATOLL_OK) {
+        atoll_free(owner);
+    }
+    (void)pthread_mutex_unlock(&memory.lock);
+    atoll_free(old);
+}
+
+static void *
+arena_alloc(void *context, size_t size)
+{
+    ext_memory_account *account = get_account();
+    if (is_refused(account, size)) {
+        return NULL;
+    }
+    void *block = memory.arenas.alloc(context, size);
+    if (block != NULL) {
+        note_owner(block, account);
+        charge(account, (int64_t)size);
+    }
+    return block;
+}
+
+static void
+arena_free(void *context, void *block, size_t size)
+{
+    (void)pthread_mutex_lock(&memory.lock);
+    arena *owner = atoll_table_remove(&memory.owners, (uintptr_t)block);
+    if (owner != NULL && owner->life == owner->account->life) {
+        /* Its interpreter's GIL is held, or it is being ended. */
+        charge(owner->account, -(int64_t)size);
+    }
+    (void)pthread_mutex_unlock(&memory.lock);
+    atoll_free(owner);
+    memory.arenas.free(context, block, size);
+}
+
+/* --- for others ------------------------------------------------------------------ */
+
+bool
+ext_memory_is_tracked(void)
+{
+    return atomic_load(&memory.tracked);
+}
+
+/* Is everything as CPython has it by default?  NULL, or what is not. */
+static const char *
+find_hindrance(void)
+{
+    PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &memory.raw);
+    PyObject_GetArenaAllocator(&memory.arenas);
+    /* Debug hooks (which add headers) and tracemalloc have contexts. */
+    if (memory.raw.ctx != NULL) {
+        return "CPython's allocators are wrapped already (by -X dev, "
+               "PYTHONMALLOC=debug or tracemalloc)";
+    }
+    PyObject *count = NULL;
+    PyObject *func = PySys_GetObject("getallocatedblocks"); /* borrowed */
+    if (func != NULL) {
+        count = PyObject_CallNoArgs(func);
+    }
+    bool pymalloc = count != NULL && PyLong_AsLong(count) > 0;
+    Py_XDECREF(count);
+    PyErr_Clear();
+    return pymalloc ? NULL : "pymalloc is not used (PYTHONMALLOC)";
+}
+
+int
+ext_memory_track(ext_state *st)
+{
+    if (ext_memory_is_tracked()) {
+        return 0;
+    }
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()
+        || PyInterpreterState_Next(PyInterpreterState_Head()) != NULL) {
+        ext_error_format(st, EXT_ERR_INTERPRETER,
+                         "track_memory() must be called in the main "
+                         "interpreter, before another one is made");
+        return -1;
+    }
+    const char *hindrance = find_hindrance();
+    if (hindrance != NULL) {
+        ext_error_format(st, EXT_ERR_INTERPRETER,
+                         "memory cannot be tracked: %s", hindrance);
+        return -1;
+    }
+    PyMemAllocatorEx raw
+        = {memory.raw.ctx, raw_malloc, raw_calloc, raw_realloc, raw_free};
+    PyObjectArenaAllocator arenas
+        = {memory.arenas.ctx, arena_alloc, arena_free};
+    PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &raw);
+    PyObject_SetArenaAllocator(&arenas);
+    atomic_store(&memory.tracked, true);
+    return 0;
+}
+
+int64_t
+ext_memory_used(void *handle)
+{
+    return ext_memory_is_tracked() ? atomic_load(&look_up(handle)->used) : -1;
+}
+
+void
+ext_memory_set_limit(void *handle, int64_t limit)
+{
+    ext_memory_account *account = look_up(handle);
+    atomic_store(&account->over, false);
+    atomic_store(&account->limit, limit);
+}
+
+bool
+ext_memory_is_over(void *handle)
+{
+    return atomic_load(&look_up(handle)->over);
+}
+
+void
+ext_memory_forget(void *handle)
+{
+    if (!ext_memory_is_tracked()) {
+        return;
+    }
+    (void)pthread_mutex_lock(&memory.lock);
+    ext_memory_account *account
+        = atoll_table_remove(&memory.accounts, (uintptr_t)handle);
+    if (account != NULL) {
+        account->life++;
+        account->next = memory.spare;
+        memory.spare = account;
+        atomic_fetch_add(&memory.epoch, 1);
+    }
+    (void)pthread_mutex_unlock(&memory.lock);
+}
+
+void
+ext_memory_before_fork(void)
+{
+    (void)pthread_mutex_lock(&memory.lock);
+}
+
+void
+ext_memory_parent_after_fork(void)
+{
+    (void)pthread_mutex_unlock(&memory.lock);
+}
+
+void
+ext_memory_after_fork(void)
+{
+    (void)pthread_mutex_init(&memory.lock, NULL);
+}

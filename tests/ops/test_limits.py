@@ -1,0 +1,398 @@
+"""limits() and track_memory()."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import time
+
+import ops_functions as functions
+import pytest
+
+import atoll
+from atoll.sync import Event
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
+from children import run_child
+
+
+def exceeded(caught: pytest.ExceptionInfo[atoll.ExecutionInterrupted], limit: str, allowed: float) -> None:
+    cause = caught.value.__cause__
+    assert type(cause) is atoll.LimitExceeded
+    assert (cause.limit, cause.allowed) == (limit, allowed)
+    assert limit in str(caught.value)
+
+
+class TestCpu:
+    def test_a_greedy_program(self, interp: atoll.Interpreter) -> None:
+        with pytest.raises(atoll.ExecutionInterrupted) as caught:
+            interp.limits(cpu_seconds=0.1).call(functions.burn_for_ever)
+        exceeded(caught, "cpu_seconds", 0.1)
+        assert interp.call(len, "abc") == 3, "it goes on"
+
+    def test_a_patient_program(self, interp: atoll.Interpreter) -> None:
+        """Time that passes is no CPU time."""
+        interp.limits(cpu_seconds=0.25).call(time.sleep, 0.5)
+
+    def test_not_before_its_time(self, interp: atoll.Interpreter) -> None:
+        started = time.thread_time()
+        with pytest.raises(atoll.ExecutionInterrupted):
+            interp.limits(cpu_seconds=0.2).call(functions.burn_for_ever)
+        assert time.thread_time() - started >= 0.19
+
+    def test_each_call_has_the_whole_budget(self, interp: atoll.Interpreter) -> None:
+        limited = interp.limits(cpu_seconds=0.3)
+        for _ in range(3):
+            limited.call(functions.burn, 0.15)
+
+    def test_a_block_has_one(self, interp: atoll.Interpreter) -> None:
+        with interp.limits(cpu_seconds=0.3) as limited:
+            limited.call(functions.burn, 0.2)
+            with pytest.raises(atoll.ExecutionInterrupted) as caught:
+                limited.call(functions.burn, 0.2)
+            exceeded(caught, "cpu_seconds", 0.3)
+            with pytest.raises(atoll.ExecutionInterrupted) as caught:
+                limited.call(functions.noop)
+            exceeded(caught, "cpu_seconds", 0.3)
+        limited.call(functions.burn, 0.2)  # outside, one for each call
+        with limited:
+            limited.call(functions.burn, 0.2)  # and another
+
+    def test_threads_count(self, interp: atoll.Interpreter) -> None:
+        """Those that the call starts, and waits for in C; they end, too."""
+        with pytest.raises(atoll.ExecutionInterrupted) as caught:
+            interp.limits(cpu_seconds=0.1).call(functions.burn_in_threads_and_join)
+        exceeded(caught, "cpu_seconds", 0.1)
+
+    def test_other_threads_are_left_alone(self, interp: atoll.Interpreter) -> None:
+        started, release = Event(), Event()
+        interp.call(functions.start_thread, started, release, "bystander")
+        assert started.wait(120)
+        with pytest.raises(atoll.ExecutionInterrupted):
+            interp.limits(cpu_seconds=0.05).call(functions.burn_for_ever)
+        assert [one.name for one in interp.stacks()] == ["bystander"]
+        release.set()
+
+    def test_only_that_interpreter(self, interp: atoll.Interpreter) -> None:
+        with atoll.create() as other:
+            thread = other.call_in_thread(functions.burn, 0.4)
+            with pytest.raises(atoll.ExecutionInterrupted):
+                interp.limits(cpu_seconds=0.1).call(functions.burn_for_ever)
+            assert thread.future.result(120) is None
+
+    def test_in_a_thread(self, interp: atoll.Interpreter) -> None:
+        thread = interp.limits(cpu_seconds=0.1).call_in_thread(functions.burn_for_ever)
+        error = thread.future.exception(120)
+        assert type(error) is atoll.ExecutionInterrupted
+        assert type(error.__cause__) is atoll.LimitExceeded
+
+    def test_exec(self, interp: atoll.Interpreter) -> None:
+        with pytest.raises(atoll.ExecutionInterrupted) as caught:
+            interp.limits(cpu_seconds=0.1).exec("while True: pass")
+        exceeded(caught, "cpu_seconds", 0.1)
+
+    def test_zero(self, interp: atoll.Interpreter) -> None:
+        """Nothing is run."""
+        for name in ("cpu_seconds", "wall_seconds"):
+            with pytest.raises(atoll.ExecutionInterrupted) as caught:
+                interp.limits(**{name: 0}).exec("ran = True")
+            exceeded(caught, name, 0)
+        assert interp.call(eval, "hasattr(__import__('__main__'), 'ran')", {}) is False
+
+
+class TestWall:
+    def test_at_its_end(self, interp: atoll.Interpreter) -> None:
+        with pytest.raises(atoll.ExecutionInterrupted) as caught:
+            interp.limits(wall_seconds=0.1).call(functions.burn_for_ever)
+        exceeded(caught, "wall_seconds", 0.1)
+
+    def test_a_wait_of_atolls(self, interp: atoll.Interpreter) -> None:
+        with pytest.raises(atoll.ExecutionInterrupted) as caught:
+            interp.limits(wall_seconds=0.1).call(functions.wait_for, Event(), Event())
+        exceeded(caught, "wall_seconds", 0.1)
+
+    def test_a_block(self, interp: atoll.Interpreter) -> None:
+        with interp.limits(wall_seconds=0.2) as limited:
+            limited.call(functions.noop)
+            time.sleep(0.21)
+            with pytest.raises(atoll.ExecutionInterrupted):
+                limited.call(functions.noop)
+
+    def test_the_first_of_several(self, interp: atoll.Interpreter) -> None:
+        with pytest.raises(atoll.ExecutionInterrupted) as caught:
+            interp.limits(cpu_seconds=3600, wall_seconds=0.1).call(functions.burn_for_ever)
+        exceeded(caught, "wall_seconds", 0.1)
+
+    def test_none_at_all(self, interp: atoll.Interpreter) -> None:
+        assert interp.limits().call(len, "ab") == 2
+        assert interp.limits(cpu_seconds=float("inf"), wall_seconds=1e300).call(len, "ab") == 2
+
+
+class TestView:
+    def test_the_code_may_catch_it(self, interp: atoll.Interpreter) -> None:
+        assert interp.limits(cpu_seconds=0.1).call(functions.catch_limit) == ("cpu_seconds", 0.1)
+
+    def test_except_exception_does_not(self, interp: atoll.Interpreter) -> None:
+        assert issubclass(atoll.LimitExceeded, atoll.Interrupted)
+        with pytest.raises(atoll.ExecutionInterrupted):
+            interp.limits(cpu_seconds=0.05).call(functions.catch_exceptions)
+
+    def test_results_and_errors(self, interp: atoll.Interpreter) -> None:
+        limited = interp.limits(cpu_seconds=60, wall_seconds=60)
+        assert limited.call(functions.echo, [1, "two"]) == [1, "two"]
+        with pytest.raises(atoll.ExecutionFailed) as caught:
+            limited.call(functions.fail)
+        assert type(caught.value) is atoll.ExecutionFailed
+        assert isinstance(caught.value.__cause__, ValueError)
+
+    def test_many_short_calls(self, interp: atoll.Interpreter) -> None:
+        limited = interp.limits(cpu_seconds=60, wall_seconds=60)
+        for number in range(2000):
+            assert limited.call(functions.echo, number) == number
+
+    def test_many_that_go_over(self, interp: atoll.Interpreter) -> None:
+        """At every moment of a call; the next one is never hit."""
+        for number in range(60):
+            try:
+                interp.limits(wall_seconds=0.00002 * number).call(functions.echo, 1)
+            except atoll.ExecutionInterrupted as error:
+                assert type(error.__cause__) is atoll.LimitExceeded
+            assert interp.call(functions.echo, number) == number
+
+    def test_repr_and_arguments(self, interp: atoll.Interpreter) -> None:
+        assert repr(interp.limits(cpu_seconds=2)) == f"Interpreter({interp.id}).limits(cpu_seconds=2)"
+        for name in ("cpu_seconds", "wall_seconds"):
+            for value in (-1, float("nan")):
+                with pytest.raises(ValueError, match=name):
+                    interp.limits(**{name: value})
+            with pytest.raises(TypeError):
+                interp.limits(**{name: "2"})
+        with pytest.raises(TypeError):
+            interp.limits(2)  # type: ignore[misc]
+        with pytest.raises(ValueError, match="memory_bytes"):
+            interp.limits(memory_bytes=-1)
+        with pytest.raises(TypeError):
+            interp.limits(memory_bytes=1.5)  # type: ignore[arg-type]
+
+    def test_the_exception_pickles(self) -> None:
+        error = pickle.loads(pickle.dumps(atoll.LimitExceeded("cpu_seconds", 2)))
+        assert (error.limit, error.allowed) == ("cpu_seconds", 2)
+        assert str(error) == "over the limit cpu_seconds=2"
+
+    def test_closed(self) -> None:
+        interp = atoll.create()
+        limited = interp.limits(cpu_seconds=1)
+        interp.close()
+        with pytest.raises(atoll.InterpreterNotFoundError):
+            limited.call(functions.noop)
+
+    def test_memory_must_be_tracked(self, interp: atoll.Interpreter) -> None:
+        with pytest.raises(atoll.InterpreterError, match="track_memory"):
+            interp.limits(memory_bytes=1 << 20)
+        with pytest.raises(atoll.InterpreterError, match="before another one is made"):
+            atoll.track_memory()
+
+
+MEMORY = """
+import atoll
+atoll.track_memory()
+atoll.track_memory()   # once
+
+def noop(): pass
+
+def keep(size, piece):
+    global kept
+    kept = [bytes(piece) for _ in range(size // piece)]
+
+def let_go():
+    global kept
+    kept = None
+
+def greedy(piece):
+    kept = []
+    while True:
+        kept.append(bytes(piece))
+
+def objects():
+    kept = []
+    while True:
+        kept.append(object())
+
+def huge():
+    return len(bytes(20 << 30))
+
+def grow():
+    data = bytearray()
+    while True:
+        data.extend(bytes(1 << 20))
+
+def stubborn():
+    kept = []
+    while True:
+        try:
+            kept.append(bytes(1 << 20))
+        except MemoryError:
+            pass
+
+def over(interp, limit, func, *args):
+    try:
+        interp.limits(memory_bytes=limit).call(func, *args)
+    except atoll.ExecutionInterrupted as error:
+        cause = error.__cause__
+        assert type(cause) is atoll.LimitExceeded and cause.limit == "memory_bytes", cause
+        return True
+    return False
+
+interp = atoll.create()
+interp.call(noop)
+used = lambda: interp.stats()["memory_bytes"]
+MB = 1 << 20
+"""
+
+
+class TestMemory:
+    def test_how_much(self) -> None:
+        run_child(
+            MEMORY
+            + """
+start = used()
+assert 0 < start < 32 * MB, start
+for piece in (100_000, 400):   # malloc's, and pymalloc's arenas
+    before = used()
+    interp.call(keep, 32 * MB, piece)
+    grown = used() - before
+    # A list and headers beside the bytes: no more than a third.
+    assert 31 * MB < grown < 48 * MB, (piece, grown)
+    interp.call(let_go)
+    assert used() - before < 5 * MB, (piece, used(), before)
+print("told")
+"""
+        ).check("told\n")
+
+    def test_greedy_programs(self) -> None:
+        """Each is stopped, and the interpreter goes on."""
+        run_child(
+            MEMORY
+            + """
+for func, *args in ((greedy, 100_000), (greedy, 1000), (objects,), (huge,), (grow,), (stubborn,)):
+    assert over(interp, 64 * MB, func, *args), func
+    assert interp.call(len, "abc") == 3
+    assert used() < 64 * MB
+assert not over(interp, 64 * MB, keep, 20 * MB, 1000)
+interp.call(keep, 100 * MB, 1_000_000)   # without a limit
+assert over(interp, 64 * MB, noop), "it holds more already"
+print("stopped")
+"""
+        ).check("stopped\n")
+
+    def test_no_more_than_the_reserve(self) -> None:
+        run_child(
+            MEMORY
+            + """
+import resource
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for _ in range(5):
+    assert over(interp, 64 * MB, stubborn)
+    assert over(interp, 64 * MB, huge)
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+assert grown < 90 * MB, grown
+print("bounded")
+"""
+        ).check("bounded\n")
+
+    def test_only_that_interpreter(self) -> None:
+        run_child(
+            MEMORY
+            + """
+import threading
+def busy(count):
+    for _ in range(count):
+        kept = [bytes(10_000) for _ in range(10_000)]   # 100 MB
+with atoll.create() as other:
+    thread = other.call_in_thread(busy, 5)
+    for _ in range(5):
+        assert over(interp, 64 * MB, greedy, 10_000)
+    assert thread.future.result(120) is None
+print("alone")
+"""
+        ).check("alone\n")
+
+    def test_accounts_balance(self) -> None:
+        """What interpreters held goes with them; the creator's account stays."""
+        run_child(
+            MEMORY
+            + """
+import sys
+main = atoll.get_main()
+def cycle(n):
+    for _ in range(n):
+        with atoll.create() as one:
+            one.call(keep, 4 * MB, 1000)
+cycle(5)
+before = main.stats()["memory_bytes"]
+cycle(20)
+drift = main.stats()["memory_bytes"] - before
+# CPython 3.12 and 3.13 leak 1.8 MB an interpreter.
+assert abs(drift) < (44 if sys.version_info < (3, 14) else 4) * MB, drift
+with atoll.create() as one:
+    one.call(noop)
+    assert 0 < one.stats()["memory_bytes"] < 32 * MB
+print("balanced")
+"""
+        ).check("balanced\n")
+
+    def test_pools_and_fork(self) -> None:
+        run_child(
+            MEMORY
+            + """
+import os, warnings
+warnings.simplefilter("ignore")
+with atoll.InterpreterPoolExecutor(2) as pool:
+    assert list(pool.map(len, ["a" * n for n in range(50)])) == list(range(50))
+    pid = os.fork()
+    if pid == 0:
+        child = atoll.create()
+        child.call(keep, 4 * MB, 1000)
+        assert over(child, 64 * MB, greedy, 1000)
+        os._exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+print("done")
+"""
+        ).check("done\n")
+
+    @pytest.mark.parametrize(
+        ("env", "options"),
+        [({"PYTHONMALLOC": "debug"}, []), ({"PYTHONMALLOC": "malloc"}, []), ({}, ["-X", "tracemalloc"])],
+        ids=["debug", "malloc", "tracemalloc"],
+    )
+    def test_other_allocators(self, env: dict[str, str], options: list[str]) -> None:
+        run_child(
+            """
+            import atoll
+            try:
+                atoll.track_memory()
+            except atoll.InterpreterError as error:
+                print("cannot be tracked" in str(error))
+            with atoll.create() as interp:
+                print(interp.call(len, "abc"), interp.stats()["memory_bytes"])
+            """,
+            env=env,
+            options=options,
+        ).check("True\n3 None\n")
+
+    def test_tracemalloc_later(self) -> None:
+        run_child(
+            MEMORY
+            + """
+import tracemalloc
+tracemalloc.start()
+before = used()
+interp.call(keep, 16 * MB, 1000)
+assert used() - before > 15 * MB
+tracemalloc.stop()
+interp.call(let_go)
+assert over(interp, 64 * MB, greedy, 1000)
+print("both")
+"""
+        ).check("both\n")
