@@ -134,7 +134,7 @@ def expose() -> Exposure:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(path)
             os.chmod(path, 0o600)
-            listener.listen(16)
+            listener.listen(128)
             _core._expose(listener)
     except BaseException:
         _core._unexpose()

@@ -16,39 +16,60 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "track_memory"]
 
+#: From here on a limit is none: some 290 years, 4 EiB.
+_FOREVER = 9e9
+_ALL_MEMORY = 1 << 62
+
 
 def _nanoseconds(name: str, value: float | None) -> int:
     if value is None:
         return -1
-    seconds = float(value + 0.0)  # a number, and no text
+    kind = type(value)
+    if kind is bool or not (hasattr(kind, "__float__") or hasattr(kind, "__index__")):
+        raise TypeError(f"{name} must be a number of seconds or None, not {kind.__name__}")
+    try:
+        seconds = float(value)
+    except OverflowError:  # an enormous int
+        seconds = float("inf") if value > 0 else -1.0
     if not seconds >= 0:
         raise ValueError(f"{name} must be 0 or more, not {value!r}")
-    return -1 if seconds > 9e9 else int(seconds * 1e9)
+    return -1 if seconds > _FOREVER else int(seconds * 1e9)
+
+
+def _bytes(name: str, value: int | None) -> int:
+    if value is None:
+        return -1
+    if type(value) is bool or not hasattr(type(value), "__index__"):
+        raise TypeError(f"{name} must be an int or None, not {type(value).__name__}")
+    number = operator.index(value)
+    if number < 0:
+        raise ValueError(f"{name} must be 0 or more, not {value!r}")
+    return -1 if number >= _ALL_MEMORY else number
 
 
 class Limits:
-    """A view of an interpreter whose calls are limited: see Interpreter.limits.
+    """The limits that Interpreter.limits has set.
 
-    In a with block, all calls through the view together have one budget, which
-    begins anew when the block is entered.
+    In a with block all calls into the interpreter together have one budget,
+    which begins when the block is entered; at its end the interpreter has
+    the limits from before them again, if it has these still.
+
+    Its exec, call and call_in_thread are those of the interpreter, always
+    under these limits.
     """
 
-    __slots__ = ("_cpu", "_interp", "_limits", "_memory", "_wall")
+    __slots__ = ("_before", "_cpu", "_interp", "_limits", "_memory", "_wall")
 
     def __init__(
         self,
         interp: _core.Interpreter,
-        /,
-        *,
-        cpu_seconds: float | None = None,
-        wall_seconds: float | None = None,
-        memory_bytes: int | None = None,
+        cpu_seconds: float | None,
+        wall_seconds: float | None,
+        memory_bytes: int | None,
     ) -> None:
         cpu = _nanoseconds("cpu_seconds", cpu_seconds)
         wall = _nanoseconds("wall_seconds", wall_seconds)
-        memory = -1 if memory_bytes is None else operator.index(memory_bytes)
-        if memory_bytes is not None and not 0 <= memory < 1 << 62:
-            raise ValueError(f"memory_bytes must be 0 or more, not {memory_bytes!r}")
+        memory = _bytes("memory_bytes", memory_bytes)
         errors = (
             LimitExceeded("cpu_seconds", cpu_seconds or 0),
             LimitExceeded("wall_seconds", wall_seconds or 0),
@@ -59,6 +80,7 @@ class Limits:
         self._cpu = cpu_seconds
         self._wall = wall_seconds
         self._memory = memory_bytes
+        self._before = _core._set_limits(interp, self._limits)
 
     def __repr__(self) -> str:
         values = (("cpu_seconds", self._cpu), ("wall_seconds", self._wall), ("memory_bytes", self._memory))
@@ -76,32 +98,46 @@ class Limits:
         traceback: TracebackType | None,
     ) -> None:
         self._limits.share(False)
+        _core._end_limits(self._interp, self._limits, self._before)
 
     def exec(self, code: Any, /, dedent: bool = True) -> None:
         """Like Interpreter.exec; raises ExecutionInterrupted, from LimitExceeded, if it goes over."""
         self._interp._exec_with(self._limits, code, dedent=dedent)
 
-    def call(self, callable: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def call[**P, R](self, callable: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Like Interpreter.call; raises ExecutionInterrupted, from LimitExceeded, if it goes over."""
-        return self._interp._call_with(self._limits, callable, *args, **kwargs)
+        return self._interp._call_with(self._limits, callable, *args, **kwargs)  # type: ignore[no-any-return]
 
-    def call_in_thread(
-        self, callable: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> InterpreterThread[Any]:
+    def call_in_thread[**P, R](
+        self, callable: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> InterpreterThread[R]:
         """Like Interpreter.call_in_thread, within the limits."""
         return start_thread(self._interp, self._limits, callable, args, kwargs)
+
+
+def limits(
+    interp: _core.Interpreter,
+    /,
+    *,
+    cpu_seconds: float | None = None,
+    wall_seconds: float | None = None,
+    memory_bytes: int | None = None,
+) -> Limits:
+    """See Interpreter.limits."""
+    return Limits(interp, cpu_seconds, wall_seconds, memory_bytes)
 
 
 def track_memory() -> None:
     """From now on count the memory of each interpreter; once for the whole process.
 
-    Must be called in the main interpreter before another one is made: CPython's
-    allocators can be wrapped safely only then.  InterpreterError if it is too
-    late, or if they are wrapped already (``-X dev``, PYTHONMALLOC, tracemalloc;
-    tracemalloc may start later).
+    ``limits(memory_bytes=...)`` does so, too, but what is held before is not
+    counted: call it early, before interpreters are made.
 
     Counted is what goes through CPython's allocators, to about 1 MiB; not what
     C libraries take from malloc themselves (arrays of numpy, say), nor memory
     maps, nor messages on their way.
+
+    Raises InterpreterError if the allocators are wrapped already (``-X dev``,
+    PYTHONMALLOC, tracemalloc; tracemalloc may start later).
     """
     _core._track_memory()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import struct
 import sys
 import time
 
@@ -44,14 +45,23 @@ class Trouble(Exception):
     """What is said instead of a table; exit status 1."""
 
 
+def _connect(sock: socket.socket, path: str) -> None:
+    """Waits for its turn where many ask; at most _PATIENCE, then BlockingIOError."""
+    # A socket with a timeout of Python's does not block, and would be refused.
+    sock.setsockopt(
+        socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", *divmod(int(_PATIENCE * 1e6), 1000000))
+    )
+    sock.connect(path)
+    sock.settimeout(_PATIENCE)
+
+
 def ask(pid: int, what: str) -> bytes:
     """The answer of process `pid`.  Raises Trouble."""
     why = "it has not called atoll.expose()"
     for folder in folders():
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(_PATIENCE)
             try:
-                sock.connect(socket_path(folder, pid))
+                _connect(sock, socket_path(folder, pid))
                 sock.sendall(what.encode() + b"\n")
                 parts = []
                 while part := sock.recv(65536):
@@ -64,7 +74,7 @@ def ask(pid: int, what: str) -> bytes:
             except ConnectionError:
                 why = "it has ended"
                 continue
-            except TimeoutError:
+            except (TimeoutError, BlockingIOError):
                 raise Trouble(f"process {pid} does not answer") from None
             if parts:
                 return b"".join(parts)
@@ -93,7 +103,9 @@ def exposed() -> list[int]:
             if kind == "sock" and pid.isdecimal():
                 with socket.socket(socket.AF_UNIX) as sock:
                     try:
-                        sock.connect(os.path.join(folder, name))
+                        _connect(sock, os.path.join(folder, name))
+                    except BlockingIOError:
+                        pass  # it is there, and busy
                     except OSError:
                         continue
                 found.add(int(pid))

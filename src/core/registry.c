@@ -247,6 +247,9 @@ atoll_interp_release(atoll_interp *interp)
     if (interp->free_setup != NULL) {
         interp->free_setup(interp->setup);
     }
+    if (interp->free_limits != NULL) {
+        interp->free_limits(atomic_load(&interp->limits));
+    }
     atoll_free(interp);
 }
 

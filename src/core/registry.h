@@ -101,13 +101,13 @@ typedef struct atoll_interp {
     int64_t born; /* when the record was made: atoll_now() */
     int64_t died; /* when it was GONE, or 0 [lock] */
     atoll_usage usage;
-    _Atomic int64_t threads_cpu; /* of its threads, when last measured (ns) */
-    atomic_bool measuring;       /* that is on its way */
-    /* Threads from this one of CPython's numbers on were started by a call
-     * that went over its limits, and end; 0: none. */
-    _Atomic uint64_t stop_from;
-    int64_t creator; /* id of the interpreter that made it, or -1 */
-    char *name;      /* UTF-8, or NULL [lock] */
+    /* What calls may use (ext_limits), or NULL; replaced under [lock]. */
+    _Atomic(void *) limits;
+    void (*free_limits)(void *limits); /* [lock] */
+    void *guard; /* of the running call, or NULL [the interpreter's GIL] */
+    atomic_bool measuring; /* its threads are about to be measured */
+    int64_t creator;       /* id of the interpreter that made it, or -1 */
+    char *name;            /* UTF-8, or NULL [lock] */
     /* What its creator left for the first visitor to apply; taken once.
      * Freed without any interpreter attached. [lock] */
     void *setup;

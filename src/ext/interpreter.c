@@ -525,8 +525,10 @@ done:
 /* Under what a call is made. */
 typedef struct bounds {
     double timeout;     /* seconds, or negative */
-    ext_limits *limits; /* or NULL */
+    ext_limits *limits; /* NULL: those of the interpreter */
 } bounds;
+
+static const bounds no_bounds = {-1, NULL};
 
 static PyObject *
 exec_with(ext_state *st, PyObject *op, PyObject *const *args, Py_ssize_t nargs,
@@ -552,19 +554,14 @@ exec_with(ext_state *st, PyObject *op, PyObject *const *args, Py_ssize_t nargs,
         }
     }
     atoll_interp *interp = get_usable(st, op);
-    if (interp == NULL || within == NULL || within->limits == NULL) {
-        double timeout = within == NULL ? -1 : within->timeout;
-        return interp == NULL ? NULL
-                              : ext_run_exec(st, interp, args[0], dedent != 0,
-                                             timeout, NULL);
+    if (interp == NULL) {
+        return NULL;
     }
     ext_guard guard;
-    ext_call call;
-    ext_call_init(&call, interp);
-    ext_guard_init(&guard, within->limits, &call);
-    PyObject *result
-        = ext_run_exec(st, interp, args[0], dedent != 0, -1, &call);
-    ext_call_fini(&call);
+    ext_call *call = ext_guard_open(&guard, interp, within->limits, NULL);
+    PyObject *result = ext_run_exec(st, interp, args[0], dedent != 0,
+                                    within->timeout, call);
+    ext_guard_close(&guard);
     return result;
 }
 
@@ -572,7 +569,8 @@ static PyObject *
 Interpreter_exec(PyObject *op, PyTypeObject *cls, PyObject *const *args,
                  Py_ssize_t nargs, PyObject *kwnames)
 {
-    return exec_with(ext_state_of_class(cls), op, args, nargs, kwnames, NULL);
+    return exec_with(ext_state_of_class(cls), op, args, nargs, kwnames,
+                     &no_bounds);
 }
 
 static PyObject *
@@ -594,22 +592,11 @@ call_with(ext_state *st, PyObject *op, PyObject *const *args, Py_ssize_t nargs,
     if (!interp->owned && get_usable(st, op) == NULL) {
         return NULL;
     }
-    if (within == NULL || within->limits == NULL) {
-        double timeout = within == NULL ? -1 : within->timeout;
-        return ext_run_call(st, interp, args, nargs, kwnames, timeout, call);
-    }
     ext_guard guard;
-    ext_call own;
-    if (call == NULL) {
-        ext_call_init(&own, interp);
-    }
-    ext_guard_init(&guard, within->limits, call == NULL ? &own : call);
-    PyObject *result
-        = ext_run_call(st, interp, args, nargs, kwnames, -1, guard.call);
-    guard.call->guard = NULL;
-    if (call == NULL) {
-        ext_call_fini(&own);
-    }
+    call = ext_guard_open(&guard, interp, within->limits, call);
+    PyObject *result = ext_run_call(st, interp, args, nargs, kwnames,
+                                    within->timeout, call);
+    ext_guard_close(&guard);
     return result;
 }
 
@@ -617,8 +604,8 @@ static PyObject *
 Interpreter_call(PyObject *op, PyTypeObject *cls, PyObject *const *args,
                  Py_ssize_t nargs, PyObject *kwnames)
 {
-    return call_with(ext_state_of_class(cls), op, args, nargs, kwnames, NULL,
-                     NULL);
+    return call_with(ext_state_of_class(cls), op, args, nargs, kwnames,
+                     &no_bounds, NULL);
 }
 
 /* _exec_with(within, code, ...), _call_with(within, callable, ...): what

@@ -41,7 +41,7 @@ call_python(const char *module, const char *name, PyObject *op,
 IN_PYTHON(Interpreter_call_in_thread, "atoll._threads", "call_in_thread")
 IN_PYTHON(Interpreter_options, "atoll._threads", "Options")
 IN_PYTHON(Interpreter_exit, "atoll._threads", "leave_block")
-IN_PYTHON(Interpreter_limits, "atoll._limits", "Limits")
+IN_PYTHON(Interpreter_limits, "atoll._limits", "limits")
 IN_PYTHON(Interpreter_stats, "atoll._inspect", "stats")
 IN_PYTHON(Interpreter_stacks, "atoll._inspect", "stacks")
 IN_PYTHON(Interpreter_add_close_callback, "atoll._closing",

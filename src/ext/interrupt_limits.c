@@ -1,24 +1,30 @@
 /* Limits: interp.limits(cpu_seconds=, wall_seconds=, memory_bytes=).
  *
- * Going over one is an interruption like others (interrupt.c) that raises
- * LimitExceeded.  The exceptions are made beforehand, as frames, by whoever
- * sets the limits: the helper thread, which finds out, knows no Python.
+ * Limits are set on an interpreter's record; each call that begins there takes
+ * them along, in a guard in its caller's C frame.  Going over one is an
+ * interruption like others (interrupt.c) that raises LimitExceeded.  The
+ * exceptions are made beforehand, as frames, by whoever sets the limits: the
+ * helper thread, which finds out, knows no Python.
  *
  * CPU time.  The helper reads the CPU clock of the thread that runs the call;
  * since it cannot use the rest of its budget faster than time passes, it is
- * looked at again after as long as the rest, and never before LEAST: so a
- * patient program is looked at once a budget, and a greedy one is found within
- * LEAST of its limit.  Threads that live in the interpreter count as well: a
- * pending call, which has the GIL that keeps their list still, adds their
- * clocks up.  It also raises LimitExceeded in the threads that a call has
- * started when it goes over: else one that waits for them would go on.
+ * looked at again after as long as the rest, but not before LEAST nor after
+ * MOST.  Threads that live in the interpreter count as well: a pending call,
+ * which has the GIL that keeps their list still, reads their clocks.  What one
+ * has used stays on the call's account when it ends, up to when it was last
+ * looked at; so it is looked at often while there are any.  The pending call
+ * also raises LimitExceeded in the threads that a call has started when it
+ * goes over: else one that waits for them would go on.
  *
  * Memory.  memory.c counts, and rings when a limit is passed.  A request that
  * would go beyond the reserve fails at once: MemoryError, which the end of the
  * call turns into LimitExceeded.
  *
+ * The main interpreter has no limits (its threads may come and go without its
+ * GIL), so where this file walks through threads their list stands still.
+ *
  * Locks: limits.lock guards the list of guards; then the helper's, then a
- * record's.
+ * record's.  The GIL of a record's interpreter guards record.guard.
  */
 #include "interrupt_limits.h"
 
@@ -26,12 +32,15 @@
 #include "interrupt_impl.h"
 #include "memory.h"
 #include "module.h"
-#include "transfer.h"
 
 #include <string.h>
 
-/* CPU time is looked at no more often than this. */
-#define LEAST 10000000LL
+/* CPU time is looked at no more often than this, */
+#define LEAST (10 * EXT_MS)
+/* and at least so often if there are no threads in sight. */
+#define MOST (100 * EXT_MS)
+/* Until threads of a call that goes on all the same are told again. */
+#define AGAIN (1000 * EXT_MS)
 
 static struct {
     pthread_mutex_t lock;
@@ -40,23 +49,183 @@ static struct {
     atomic_bool over;        /* some memory limit was passed */
 } limits = {.lock = PTHREAD_MUTEX_INITIALIZER, .planned = ATOLL_FOREVER};
 
+/* --- whose limits ---------------------------------------------------------------- */
+
+void
+ext_limits_release(ext_limits *what)
+{
+    if (what == NULL || !atoll_ref_release(&what->count)) {
+        return;
+    }
+    for (int i = 0; i < EXT_LIMIT_COUNT; i++) {
+        if (what->errors[i] != NULL) {
+            atoll_frame_release(what->errors[i]);
+        }
+    }
+    atoll_free(what);
+}
+
+static void
+release_any(void *what)
+{
+    ext_limits_release(what);
+}
+
+ext_limits *
+ext_limits_swap(atoll_interp *interp, ext_limits *what,
+                const ext_limits *const *instead_of)
+{
+    if (what != NULL) {
+        atoll_ref_acquire(&what->count);
+    }
+    atoll_mutex_lock(&interp->lock);
+    ext_limits *before = atomic_load(&interp->limits);
+    if (instead_of == NULL || *instead_of == before) {
+        interp->free_limits = release_any;
+        atomic_store(&interp->limits, what);
+        what = NULL;
+    }
+    else {
+        before = NULL;
+    }
+    atoll_mutex_unlock(&interp->lock);
+    ext_limits_release(what);
+    return before;
+}
+
+void
+ext_limits_share(ext_limits *what, bool on)
+{
+    int64_t now = atoll_now();
+    int64_t wall = what->most[EXT_LIMIT_WALL];
+    atomic_store(&what->spent, 0);
+    atomic_store(&what->wall_end, wall >= 0 && wall < ATOLL_FOREVER - now
+                                      ? now + wall
+                                      : ATOLL_FOREVER);
+    atomic_store(&what->shared, on);
+}
+
+/* What a call into interp is limited by; NULL: nothing.  New reference. */
+static ext_limits *
+find_limits(atoll_interp *interp, ext_limits *given)
+{
+    if (given != NULL) {
+        atoll_ref_acquire(&given->count);
+        return given;
+    }
+    atoll_mutex_lock(&interp->lock);
+    ext_limits *what = atomic_load(&interp->limits);
+    if (what != NULL) {
+        atoll_ref_acquire(&what->count);
+    }
+    atoll_mutex_unlock(&interp->lock);
+    return what;
+}
+
+ext_call *
+ext_guard_open_slowly(ext_guard *guard, atoll_interp *interp,
+                      ext_limits *given, ext_call *call)
+{
+    memset(guard, 0, sizeof(*guard));
+    guard->limits = find_limits(interp, given);
+    if (guard->limits == NULL) {
+        return call;
+    }
+    if (call == NULL) {
+        call = &guard->own;
+        ext_call_init(call, interp);
+    }
+    guard->call = call;
+    call->guard = guard;
+    return call;
+}
+
+void
+ext_guard_close_slowly(ext_guard *guard)
+{
+    guard->call->guard = NULL;
+    if (guard->call == &guard->own) {
+        ext_call_fini(&guard->own);
+    }
+    ext_limits_release(guard->limits);
+    atoll_free(guard->seen);
+}
+
+/* What calls that are over have used of a budget that is shared. */
+static int64_t
+get_spent(const ext_limits *what)
+{
+    return atomic_load(&what->shared) ? atomic_load(&what->spent) : 0;
+}
+
 /* --- CPU time ------------------------------------------------------------------- */
 
-/* Of the threads that live in interp.  Attached: to interp. */
-static int64_t
-sum_threads(atoll_interp *interp)
+/* Those that are the interpreter's own.  Attached: to interp. */
+static bool
+lives_here(atoll_interp *interp, PyThreadState *t)
 {
-    int64_t sum = 0;
+    return !ext_attach_is_kept(interp, t);
+}
+
+static int64_t
+read_thread(PyThreadState *t)
+{
+    if (t->native_thread_id == 0) {
+        return 0; /* it has not begun */
+    }
+    int64_t cpu = atoll_thread_cpu((long)t->native_thread_id);
+    cpu -= ext_attach_cpu_away(t->thread_id, cpu);
+    return cpu > 0 ? cpu : 0;
+}
+
+/* Puts what the interpreter's threads have used since the last time on the
+ * call's account; the first time, notes what they had used before.  They are
+ * listed newest first, so the new list and the old one have one order.
+ * Attached: to interp. */
+static void
+measure_threads(ext_guard *guard, atoll_interp *interp)
+{
+    size_t count = 0;
     for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
          t != NULL; t = PyThreadState_Next(t)) {
-        if (ext_attach_is_kept(interp, t)) {
+        count += lives_here(interp, t);
+    }
+    ext_guard_thread *now = NULL;
+    if (count > 0) {
+        now = atoll_malloc(count * sizeof(*now));
+        if (now == NULL) {
+            return; /* it is tried again */
+        }
+    }
+    int64_t used = atomic_load(&guard->threads_cpu);
+    size_t old = 0;
+    size_t n = 0;
+    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
+         t != NULL && n < count; t = PyThreadState_Next(t)) {
+        if (!lives_here(interp, t)) {
             continue;
         }
-        int64_t cpu = atoll_thread_cpu((long)t->native_thread_id);
-        cpu -= ext_attach_cpu_away(t->thread_id, cpu);
-        sum += cpu > 0 ? cpu : 0;
+        ext_guard_thread here = {PyThreadState_GetID(t), read_thread(t)};
+        while (old < guard->seen_count
+               && guard->seen[old].number > here.number) {
+            old++; /* it has ended */
+        }
+        int64_t before = 0;
+        if (old < guard->seen_count
+            && guard->seen[old].number == here.number) {
+            before = guard->seen[old].cpu;
+        }
+        else if (here.number < guard->first_thread) {
+            before = here.cpu;
+        }
+        used += here.cpu > before ? here.cpu - before : 0;
+        now[n++] = here;
     }
-    return sum;
+    atoll_free(guard->seen);
+    guard->seen = now;
+    guard->seen_count = n;
+    atomic_store(&guard->threads_cpu, used);
+    atomic_store(&guard->has_threads, n > 0);
 }
 
 /* Threads that a call has started would keep it if it waits for them in C.
@@ -64,19 +233,16 @@ sum_threads(atoll_interp *interp)
 static void
 stop_threads(atoll_interp *interp, uint64_t first)
 {
-    unsigned long idents[64];
-    size_t count = 0;
-    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
-         t != NULL && count < 64; t = PyThreadState_Next(t)) {
-        if (PyThreadState_GetID(t) >= first
-            && !ext_attach_is_kept(interp, t)) {
-            idents[count++] = t->thread_id;
-        }
-    }
     PyObject *type = ext_error_type(interp->ext, EXT_ERR_LIMIT_EXCEEDED);
-    for (size_t i = 0; i < count; i++) {
-        (void)PyThreadState_SetAsyncExc(idents[i], type);
-        ext_attach_interrupt_thread(idents[i]);
+    PyThreadState *own = PyThreadState_Get();
+    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
+         t != NULL; t = PyThreadState_Next(t)) {
+        if (PyThreadState_GetID(t) < first || !lives_here(interp, t)
+            || (t != own && ext_interrupt_imports(t))) {
+            continue; /* an import: the next time */
+        }
+        (void)PyThreadState_SetAsyncExc(t->thread_id, type);
+        ext_attach_interrupt_thread(t->thread_id);
     }
 }
 
@@ -85,28 +251,31 @@ static int
 measure(void *arg)
 {
     atoll_interp *interp = arg;
-    uint64_t first = atomic_exchange(&interp->stop_from, 0);
-    if (first != 0 && interp->ext != NULL) {
-        stop_threads(interp, first);
-    }
-    atomic_store(&interp->threads_cpu, sum_threads(interp));
+    ext_guard *guard = interp->guard;
     atomic_store(&interp->measuring, false);
+    if (guard != NULL) {
+        if (atomic_exchange(&guard->stop, false)) {
+            stop_threads(interp, guard->first_thread);
+        }
+        if (guard->limits->most[EXT_LIMIT_CPU] >= 0) {
+            measure_threads(guard, interp);
+        }
+    }
     atoll_interp_release(interp);
     return 0;
 }
 
-/* Has interp's threads measured, some time soon. */
+/* Has interp's threads measured, or stopped, some time soon. */
 static void
 ask_to_measure(atoll_interp *interp)
 {
-    if (_PyEval_AddPendingCall == NULL
-        || atomic_exchange(&interp->measuring, true)) {
+    if (atomic_exchange(&interp->measuring, true)) {
         return;
     }
     bool sent = false;
     if (atoll_interp_glance(interp)) {
         atoll_interp_acquire(interp);
-        sent = _PyEval_AddPendingCall(interp->handle, measure, interp, 0) == 0;
+        sent = ext_helper_add_pending(interp->handle, measure, interp) == 0;
         atoll_interp_leave(interp, false);
         if (!sent) {
             atoll_interp_release(interp);
@@ -131,14 +300,9 @@ read_cpu(const ext_guard *guard)
         cpu = cpu > 0 ? cpu : 0;
     }
     atoll_mutex_unlock(&interp->lock);
-    if (cpu < 0) {
-        return -1;
-    }
-    int64_t threads = atomic_load(&interp->threads_cpu) - guard->threads;
-    return cpu + (threads > 0 ? threads : 0)
-           + (atomic_load(&guard->limits->shared)
-                  ? atomic_load(&guard->limits->spent)
-                  : 0);
+    return cpu < 0 ? -1
+                   : cpu + atomic_load(&guard->threads_cpu)
+                         + get_spent(guard->limits);
 }
 
 /* --- looking ---------------------------------------------------------------------- */
@@ -150,49 +314,64 @@ fire(ext_guard *guard, ext_limit_id which)
     const ext_request what = {guard->limits->errors[which], false};
     guard->fired[which] = true;
     ext_helper_lock();
-    (void)ext_interrupt_locked(guard->call->interp, guard->generation, &what);
+    guard->over
+        |= ext_interrupt_locked(guard->call->interp, guard->generation, &what);
     ext_helper_unlock();
-    atomic_store(&guard->call->interp->stop_from, guard->first_thread);
-    ask_to_measure(guard->call->interp);
+}
+
+static void
+be_due(ext_guard *guard, int64_t now, int64_t pause)
+{
+    int64_t at = pause < ATOLL_FOREVER - now ? now + pause : ATOLL_FOREVER;
+    guard->due = at < guard->due ? at : guard->due;
 }
 
 /* Locks: limits.lock. */
 static void
-look_at(ext_guard *guard, int64_t now)
+look_at_cpu(ext_guard *guard, int64_t now)
+{
+    int64_t most = guard->limits->most[EXT_LIMIT_CPU];
+    int64_t cpu = read_cpu(guard);
+    if (cpu < 0) {
+        return; /* it is over */
+    }
+    int64_t rest = most - cpu;
+    if (rest <= 0) {
+        fire(guard, EXT_LIMIT_CPU);
+        return;
+    }
+    int64_t at_most = atomic_load(&guard->has_threads) ? LEAST : MOST;
+    rest = rest > at_most ? at_most : rest;
+    be_due(guard, now, rest < LEAST ? LEAST : rest);
+    ask_to_measure(guard->call->interp);
+}
+
+/* Locks: limits.lock; the guard's call has not ended. */
+static void
+look_at(ext_guard *guard, int64_t now, bool memory)
 {
     const int64_t *most = guard->limits->most;
     guard->due = ATOLL_FOREVER;
     if (most[EXT_LIMIT_CPU] >= 0 && !guard->fired[EXT_LIMIT_CPU]) {
-        int64_t cpu = read_cpu(guard);
-        int64_t rest = most[EXT_LIMIT_CPU] - cpu;
-        if (cpu >= 0 && rest <= 0) {
-            fire(guard, EXT_LIMIT_CPU);
-        }
-        else if (cpu >= 0) {
-            rest = rest < LEAST ? LEAST : rest;
-            guard->due
-                = rest < ATOLL_FOREVER - now ? now + rest : ATOLL_FOREVER;
-            ask_to_measure(guard->call->interp);
-        }
+        look_at_cpu(guard, now);
     }
     if (most[EXT_LIMIT_WALL] >= 0 && !guard->fired[EXT_LIMIT_WALL]) {
         if (guard->wall_end <= now) {
             fire(guard, EXT_LIMIT_WALL);
         }
-        else if (guard->wall_end < guard->due) {
-            guard->due = guard->wall_end;
+        else {
+            be_due(guard, now, guard->wall_end - now);
         }
     }
-}
-
-/* Locks: limits.lock; the guard's call has not ended. */
-static void
-look_at_memory(ext_guard *guard)
-{
-    if (guard->limits->most[EXT_LIMIT_MEMORY] >= 0
+    if (memory && most[EXT_LIMIT_MEMORY] >= 0
         && !guard->fired[EXT_LIMIT_MEMORY]
         && ext_memory_is_over(guard->call->interp->handle)) {
         fire(guard, EXT_LIMIT_MEMORY);
+    }
+    if (guard->over) {
+        atomic_store(&guard->stop, true);
+        ask_to_measure(guard->call->interp);
+        be_due(guard, now, AGAIN);
     }
 }
 
@@ -207,11 +386,8 @@ look(int64_t now)
     }
     (void)pthread_mutex_lock(&limits.lock);
     for (ext_guard *g = limits.head; g != NULL; g = g->next) {
-        if (over) {
-            look_at_memory(g);
-        }
-        if (g->due <= now) {
-            look_at(g, now);
+        if (over || g->due <= now) {
+            look_at(g, now, over);
         }
         next = g->due < next ? g->due : next;
     }
@@ -239,15 +415,6 @@ after_fork(void)
 }
 
 /* --- a call under limits --------------------------------------------------------- */
-
-void
-ext_guard_init(ext_guard *guard, ext_limits *what, ext_call *call)
-{
-    memset(guard, 0, sizeof(*guard));
-    guard->limits = what;
-    guard->call = call;
-    call->guard = what == NULL ? NULL : guard;
-}
 
 static void
 enlist(ext_guard *guard, int64_t due)
@@ -277,9 +444,7 @@ find_passed(const ext_guard *guard, int64_t now, void *handle)
 {
     const ext_limits *what = guard->limits;
     const int64_t *most = what->most;
-    if (most[EXT_LIMIT_CPU] >= 0
-        && (atomic_load(&what->shared) ? atomic_load(&what->spent) : 0)
-               >= most[EXT_LIMIT_CPU]) {
+    if (most[EXT_LIMIT_CPU] >= 0 && get_spent(what) >= most[EXT_LIMIT_CPU]) {
         return EXT_LIMIT_CPU;
     }
     if (most[EXT_LIMIT_WALL] >= 0 && guard->wall_end <= now) {
@@ -343,20 +508,15 @@ ext_guard_begin(ext_guard *guard, ext_visit *visit)
     if (passed != EXT_LIMIT_COUNT) {
         return raise_now(guard, visit, passed);
     }
-    if (most[EXT_LIMIT_CPU] >= 0) {
-        guard->threads = sum_threads(interp);
-        atomic_store(&interp->threads_cpu, guard->threads);
-        int64_t rest = most[EXT_LIMIT_CPU];
-        if (atomic_load(&guard->limits->shared)) {
-            rest -= atomic_load(&guard->limits->spent);
-        }
-        rest = rest < LEAST ? LEAST : rest;
-        if (rest < due - now) {
-            due = now + rest;
-        }
-    }
     guard->first_thread = find_next_number(interp);
+    if (most[EXT_LIMIT_CPU] >= 0) {
+        measure_threads(guard, interp);
+        int64_t rest = most[EXT_LIMIT_CPU] - get_spent(guard->limits);
+        rest = rest > MOST ? MOST : rest < LEAST ? LEAST : rest;
+        due = rest < due - now ? now + rest : due;
+    }
     visit->guard = guard;
+    interp->guard = guard;
     enlist(guard, due);
     if (most[EXT_LIMIT_MEMORY] >= 0) {
         ext_memory_set_limit(interp->handle, most[EXT_LIMIT_MEMORY]);
@@ -412,196 +572,24 @@ ext_guard_end(ext_guard *guard, ext_visit *visit)
         atomic_store(&ext_helper_riders[EXT_RIDER_LIMITS].wanted, false);
     }
     (void)pthread_mutex_unlock(&limits.lock);
+    visit->interp->guard = NULL;
+    if (atomic_load(&guard->stop)) {
+        stop_threads(visit->interp, guard->first_thread);
+    }
     if (atomic_load(&guard->limits->shared)
         && guard->limits->most[EXT_LIMIT_CPU] >= 0) {
+        measure_threads(guard, visit->interp);
         int64_t cpu = atoll_thread_cpu(0) - visit->span.cpu;
-        int64_t threads = sum_threads(visit->interp) - guard->threads;
-        cpu += threads > 0 ? threads : 0;
+        cpu += atomic_load(&guard->threads_cpu);
         atomic_fetch_add(&guard->limits->spent, cpu > 0 ? cpu : 0);
     }
 }
 
-/* --- the type --------------------------------------------------------------------- */
-
-typedef struct LimitsObject {
-    PyObject_HEAD
-    ext_limits limits;
-} LimitsObject;
-
-typedef struct limits_part {
-    PyTypeObject *type;
-} limits_part;
-
-ext_limits *
-ext_limits_of(ext_state *st, PyObject *op)
+void
+ext_limits_open(void)
 {
-    limits_part *part = st->parts[EXT_PART_LIMITS];
-    return part != NULL && Py_TYPE(op) == part->type
-               ? &((LimitsObject *)op)->limits
-               : NULL;
-}
-
-/* _Limits(cpu, wall, memory, errors): ns, ns, bytes, or -1; a LimitExceeded
- * for each. */
-static PyObject *
-Limits_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
-{
-    long long most[EXT_LIMIT_COUNT];
-    PyObject *errors[EXT_LIMIT_COUNT];
-    ext_state *st = ext_state_of_class(type);
-    if (kwargs != NULL
-        || !PyArg_ParseTuple(args, "LLL(OOO):_Limits", &most[0], &most[1],
-                             &most[2], &errors[0], &errors[1], &errors[2])) {
-        return NULL;
-    }
-    if (most[EXT_LIMIT_MEMORY] >= 0 && !ext_memory_is_tracked()) {
-        return ext_error_format(
-            st, EXT_ERR_INTERPRETER,
-            "memory is not counted: call atoll.track_memory() before the "
-            "first interpreter is made");
-    }
-    LimitsObject *self = (LimitsObject *)type->tp_alloc(type, 0);
-    if (self == NULL) {
-        return NULL;
-    }
-    for (int i = 0; i < EXT_LIMIT_COUNT; i++) {
-        self->limits.most[i] = most[i];
-        atoll_frame *frame = atoll_frame_new();
-        if (frame == NULL) {
-            Py_DECREF(self);
-            return PyErr_NoMemory();
-        }
-        self->limits.errors[i] = frame;
-        frame->sender = st->self->id;
-        if (ext_encode(st, errors[i], "limit", 0, NULL, frame) < 0) {
-            Py_DECREF(self);
-            return NULL;
-        }
-    }
-    return (PyObject *)self;
-}
-
-static void
-Limits_dealloc(PyObject *op)
-{
-    PyTypeObject *type = Py_TYPE(op);
-    for (int i = 0; i < EXT_LIMIT_COUNT; i++) {
-        atoll_frame *frame = ((LimitsObject *)op)->limits.errors[i];
-        if (frame != NULL) {
-            atoll_frame_release(frame);
-        }
-    }
-    type->tp_free(op);
-    Py_DECREF(type);
-}
-
-/* One budget for all calls from now on; or for each one, again. */
-static PyObject *
-Limits_share(PyObject *op, PyTypeObject *Py_UNUSED(cls), PyObject *const *args,
-             Py_ssize_t nargs, PyObject *Py_UNUSED(kwnames))
-{
-    ext_limits *what = &((LimitsObject *)op)->limits;
-    int on = nargs == 1 ? PyObject_IsTrue(args[0]) : 0;
-    if (on < 0) {
-        return NULL;
-    }
-    int64_t now = atoll_now();
-    int64_t wall = what->most[EXT_LIMIT_WALL];
-    atomic_store(&what->spent, 0);
-    atomic_store(&what->wall_end, wall >= 0 && wall < ATOLL_FOREVER - now
-                                      ? now + wall
-                                      : ATOLL_FOREVER);
-    atomic_store(&what->shared, on != 0);
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef Limits_methods[] = {
-    {"share", (PyCFunction)(void (*)(void))Limits_share,
-     METH_METHOD | METH_FASTCALL | METH_KEYWORDS, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyType_Slot Limits_slots[] = {
-    {Py_tp_doc, "What calls may use: see Interpreter.limits."},
-    {Py_tp_new, Limits_new},
-    {Py_tp_dealloc, Limits_dealloc},
-    {Py_tp_methods, Limits_methods},
-    {0, NULL},
-};
-
-static PyType_Spec Limits_spec = {
-    .name = "atoll._core._Limits",
-    .basicsize = sizeof(LimitsObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = Limits_slots,
-};
-
-static PyObject *
-core_track_memory(PyObject *module, PyObject *Py_UNUSED(args))
-{
-    if (ext_memory_track(ext_state_of_module(module)) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef limits_functions[] = {
-    {"_track_memory", core_track_memory, METH_NOARGS,
-     PyDoc_STR("_track_memory()\n--\n\nSee atoll.track_memory.")},
-    {NULL, NULL, 0, NULL},
-};
-
-static int
-limits_exec(PyObject *module, ext_state *st)
-{
-    limits_part *part = PyMem_Calloc(1, sizeof(*part));
-    if (part == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    st->parts[EXT_PART_LIMITS] = part;
-    part->type
-        = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Limits_spec, NULL);
-    if (part->type == NULL || PyModule_AddType(module, part->type) < 0) {
-        return -1;
-    }
     ext_rider *rider = &ext_helper_riders[EXT_RIDER_LIMITS];
     rider->after_fork = after_fork;
     atomic_store(&rider->look, look);
     ext_memory_on_over = on_over;
-    return PyModule_AddFunctions(module, limits_functions);
 }
-
-static int
-limits_traverse(ext_state *st, visitproc visit, void *arg)
-{
-    limits_part *part = st->parts[EXT_PART_LIMITS];
-    if (part != NULL) {
-        Py_VISIT(part->type);
-    }
-    return 0;
-}
-
-static void
-limits_clear(ext_state *st)
-{
-    limits_part *part = st->parts[EXT_PART_LIMITS];
-    if (part != NULL) {
-        Py_CLEAR(part->type);
-    }
-}
-
-static void
-limits_free(ext_state *st)
-{
-    PyMem_Free(st->parts[EXT_PART_LIMITS]);
-    st->parts[EXT_PART_LIMITS] = NULL;
-}
-
-const ext_part ext_limits_part = {
-    .id = EXT_PART_LIMITS,
-    .exec = limits_exec,
-    .traverse = limits_traverse,
-    .clear = limits_clear,
-    .free = limits_free,
-};

@@ -167,7 +167,7 @@ put_threads(bytes *out, ext_look *look, atoll_interp *interp,
         }
         put_thread(out, t, known, in_call);
         look->threads++;
-        if (!in_call) {
+        if (!in_call && t->native_id != 0) { /* else it has not begun */
             int64_t cpu = atoll_thread_cpu((long)t->native_id);
             cpu -= ext_attach_cpu_away(t->ident, cpu);
             look->cpu += cpu > 0 ? cpu : 0;

@@ -10,15 +10,15 @@
  * block of the RAW domain that is freed is taken off the account of the one
  * that frees it, as large as malloc says it is; no header is added.  An arena
  * is taken off the account that it was put on.  What a thread does that is
- * attached to none is nobody's.  Memory from before the beginning is not
- * counted, so the main interpreter's account is what came since, and may be
- * less than nothing.
+ * attached to none is nobody's.  So the account of the main interpreter, which
+ * is older than all counting, may be less than nothing.
  *
- * Installing.  CPython reads its tables of allocators without a lock, so
- * changing them is safe only while nobody else allocates: it is done on
- * request, before there is a second interpreter.  Threads without a GIL may
- * still use the RAW domain then: so the context stays what it was, and any mix
- * of old and new functions works, since the new ones only count.
+ * Installing.  CPython reads its tables of allocators without a lock, while
+ * others may allocate.  So the context stays what it was, and any mix of old
+ * and new functions works, since the new ones only count: a thread that still
+ * uses an old one is not counted, no more.  What is held before is counted for
+ * nobody, so an interpreter that is older than that is known by what it took
+ * since.
  *
  * Accounts are found by the interpreter's address: a cache of one per thread,
  * valid while `epoch` stands still, else a table.  Accounts are never freed,
@@ -26,8 +26,8 @@
  * of one that just ends, in the instant before ext_memory_forget, may lose
  * what it had then.
  *
- * Locks: memory.lock guards the tables, alone; nothing is allocated by CPython
- * under it.
+ * Locks: memory.installing, for the installing alone, then memory.lock, which
+ * guards the tables; nothing is allocated by CPython under that.
  */
 #include "memory.h"
 
@@ -60,6 +60,7 @@ typedef struct arena {
 } arena;
 
 static struct {
+    pthread_mutex_t installing; /* one at a time; before any other lock */
     pthread_mutex_t lock;
     atomic_bool tracked;
     atomic_uint_fast64_t epoch;
@@ -69,7 +70,9 @@ static struct {
     atoll_table owners;        /* arena's address -> arena [lock] */
     ext_memory_account *spare; /* [lock] */
     ext_memory_account nobody;
-} memory = {.lock = PTHREAD_MUTEX_INITIALIZER, .nobody = {.limit = INT64_MAX}};
+} memory = {.installing = PTHREAD_MUTEX_INITIALIZER,
+            .lock = PTHREAD_MUTEX_INITIALIZER,
+            .nobody = {.limit = INT64_MAX}};
 
 void (*ext_memory_on_over)(void);
 
@@ -292,26 +295,38 @@ ext_memory_is_tracked(void)
     return atomic_load(&memory.tracked);
 }
 
-/* Is everything as CPython has it by default?  NULL, or what is not. */
-static const char *
-find_hindrance(void)
+/* Not with PYTHONMALLOC=malloc and its kin. */
+static bool
+uses_pymalloc(void)
+{
+    PyObject *func = PySys_GetObject("getallocatedblocks"); /* borrowed */
+    PyObject *count = func == NULL ? NULL : PyObject_CallNoArgs(func);
+    bool found = count != NULL && PyLong_AsLong(count) > 0;
+    Py_XDECREF(count);
+    PyErr_Clear();
+    return found;
+}
+
+/* Locks: memory.installing.  False: somebody else has wrapped them, with
+ * headers of his own (debug hooks) or books that must agree (tracemalloc). */
+static bool
+install(void)
 {
     PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &memory.raw);
     PyObject_GetArenaAllocator(&memory.arenas);
-    /* Debug hooks (which add headers) and tracemalloc have contexts. */
     if (memory.raw.ctx != NULL) {
-        return "CPython's allocators are wrapped already (by -X dev, "
-               "PYTHONMALLOC=debug or tracemalloc)";
+        return false;
     }
-    PyObject *count = NULL;
-    PyObject *func = PySys_GetObject("getallocatedblocks"); /* borrowed */
-    if (func != NULL) {
-        count = PyObject_CallNoArgs(func);
-    }
-    bool pymalloc = count != NULL && PyLong_AsLong(count) > 0;
-    Py_XDECREF(count);
-    PyErr_Clear();
-    return pymalloc ? NULL : "pymalloc is not used (PYTHONMALLOC)";
+    PyMemAllocatorEx raw
+        = {memory.raw.ctx, raw_malloc, raw_calloc, raw_realloc, raw_free};
+    PyObjectArenaAllocator arenas
+        = {memory.arenas.ctx, arena_alloc, arena_free};
+    /* Whoever sees the new functions sees what they call. */
+    atomic_thread_fence(memory_order_seq_cst);
+    PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &raw);
+    PyObject_SetArenaAllocator(&arenas);
+    atomic_store(&memory.tracked, true);
+    return true;
 }
 
 int
@@ -320,26 +335,24 @@ ext_memory_track(ext_state *st)
     if (ext_memory_is_tracked()) {
         return 0;
     }
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()
-        || PyInterpreterState_Next(PyInterpreterState_Head()) != NULL) {
+    if (!uses_pymalloc()) {
         ext_error_format(st, EXT_ERR_INTERPRETER,
-                         "track_memory() must be called in the main "
-                         "interpreter, before another one is made");
+                         "memory cannot be tracked: pymalloc is not used "
+                         "(PYTHONMALLOC)");
         return -1;
     }
-    const char *hindrance = find_hindrance();
-    if (hindrance != NULL) {
+    Py_BEGIN_ALLOW_THREADS(void)
+    pthread_mutex_lock(&memory.installing);
+    Py_END_ALLOW_THREADS
+    bool done = ext_memory_is_tracked() || install();
+    (void)pthread_mutex_unlock(&memory.installing);
+    if (!done) {
         ext_error_format(st, EXT_ERR_INTERPRETER,
-                         "memory cannot be tracked: %s", hindrance);
+                         "memory cannot be tracked: CPython's allocators are "
+                         "wrapped already (by -X dev, PYTHONMALLOC=debug or "
+                         "tracemalloc)");
         return -1;
     }
-    PyMemAllocatorEx raw
-        = {memory.raw.ctx, raw_malloc, raw_calloc, raw_realloc, raw_free};
-    PyObjectArenaAllocator arenas
-        = {memory.arenas.ctx, arena_alloc, arena_free};
-    PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &raw);
-    PyObject_SetArenaAllocator(&arenas);
-    atomic_store(&memory.tracked, true);
     return 0;
 }
 
@@ -397,4 +410,5 @@ void
 ext_memory_after_fork(void)
 {
     (void)pthread_mutex_init(&memory.lock, NULL);
+    (void)pthread_mutex_init(&memory.installing, NULL);
 }

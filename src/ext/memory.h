@@ -10,8 +10,8 @@
 
 typedef struct ext_memory_account ext_memory_account;
 
-/* Begins to count, once for all.  Attached: to the main interpreter, which is
- * the only one.  Fails: -1 with InterpreterError. */
+/* Begins to count, once for all.  Attached: to any interpreter.
+ * Fails: -1 with InterpreterError. */
 int
 ext_memory_track(ext_state *st);
 bool

@@ -46,7 +46,8 @@ static const struct late_part {
       "_unregister_dump", "_expose_begin", "_expose", "_unexpose"}},
     {&ext_closing_part, {"_watch_close"}},
     {&ext_testing_part, {"_alive", "_fail_allocation"}},
-    {&ext_limits_part, {"_Limits", "_track_memory"}},
+    {&ext_limits_part,
+     {"_Limits", "_track_memory", "_set_limits", "_end_limits"}},
 };
 #define N_LATE (sizeof(late_parts) / sizeof(late_parts[0]))
 

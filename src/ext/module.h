@@ -23,6 +23,6 @@ extern const ext_part ext_pool_part;        /* pool_type.c */
 extern const ext_part ext_inspect_part;     /* inspect.c */
 extern const ext_part ext_closing_part;     /* close_callback.c */
 extern const ext_part ext_testing_part;     /* testing.c */
-extern const ext_part ext_limits_part;      /* interrupt_limits.c */
+extern const ext_part ext_limits_part;      /* limits_type.c */
 
 #endif

@@ -88,6 +88,55 @@ def burn_in_threads_and_join() -> None:
         thread.join()
 
 
+def burn_in_one_thread_after_the_other() -> None:
+    """Each lives for less time than passes until they are looked at without threads."""
+    threading.excepthook = lambda args: None
+    while True:
+        thread = threading.Thread(target=burn, args=(0.05,))
+        thread.start()
+        thread.join()
+
+
+def burn_in_stubborn_thread() -> None:
+    """A thread that catches LimitExceeded twice, in a call that waits for its end."""
+    caught: list[BaseException] = []
+
+    def work() -> None:
+        while len(caught) < 2:
+            try:
+                burn_for_ever()
+            except atoll.LimitExceeded as error:
+                caught.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    told: BaseException | None = None
+    while thread.is_alive():
+        try:
+            thread.join()
+        except atoll.LimitExceeded as error:
+            told = error
+    assert told is not None
+    raise told
+
+
+def limit_oneself() -> None:
+    atoll.get_current().limits()
+
+
+def call_other(other: atoll.Interpreter, func: Any) -> None:
+    other.call(func)
+
+
+def other_goes_over(other: atoll.Interpreter) -> str:
+    try:
+        other.call(burn_for_ever)
+    except atoll.ExecutionInterrupted as error:
+        assert isinstance(error.__cause__, atoll.LimitExceeded)
+        return error.__cause__.limit
+    raise AssertionError
+
+
 def catch_limit() -> tuple[str, float]:
     try:
         burn_for_ever()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -125,8 +126,8 @@ class TestExpose:
 
 def ask(path: str, line: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)  # before it has a timeout: else it would not wait in line
         sock.settimeout(120)
-        sock.connect(path)
         sock.sendall(line)
         parts = []
         try:
@@ -162,6 +163,27 @@ class TestServer:
             for thread in threads:
                 thread.join()
         assert len(answers) == 30 and all(json.loads(one)["pid"] == os.getpid() for one in answers)
+
+    def test_one_that_does_not_answer(self, runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whose line is full, too."""
+        from atoll import _top
+
+        monkeypatch.setattr(_top, "_PATIENCE", 0.2)
+        (runtime / "atoll").mkdir(mode=0o700)
+        with contextlib.ExitStack() as stack:
+            busy = stack.enter_context(socket.socket(socket.AF_UNIX))
+            busy.bind(str(runtime / "atoll" / "123.sock"))
+            busy.listen(0)
+            with pytest.raises(_top.Trouble, match="123 does not answer"):
+                _top.ask(123, "stats")
+            for _ in range(3):
+                one = stack.enter_context(socket.socket(socket.AF_UNIX))
+                one.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    one.connect(str(runtime / "atoll" / "123.sock"))
+            with pytest.raises(_top.Trouble, match="123 does not answer"):
+                _top.ask(123, "stats")
+            assert _top.exposed() == [123]
 
     def test_while_a_gil_is_kept(self, stuck: atoll.Interpreter) -> None:
         with atoll.expose() as exposure:
