@@ -15,7 +15,6 @@ README.md states the method.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import platform
@@ -23,10 +22,11 @@ import statistics
 import subprocess
 import sys
 import sysconfig
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from atoll._bench import loops_for, timed
 
 ROOT = Path(__file__).resolve().parent.parent
 #: A measurement lasts this long at least, in seconds, before it is divided.
@@ -57,36 +57,9 @@ def judge(row: Row) -> None:
     row.met = all(verdicts) if verdicts else None
 
 
-def timed(function: Callable[[], object], loops: int) -> float:
-    """Seconds for one call, out of `loops` of them, the loop's own cost taken off."""
-    counter = range(loops)
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        start = time.perf_counter_ns()
-        for _ in counter:
-            pass
-        empty = time.perf_counter_ns() - start
-        start = time.perf_counter_ns()
-        for _ in counter:
-            function()
-        spent = time.perf_counter_ns() - start
-    finally:
-        if enabled:
-            gc.enable()
-    return max(spent - empty, 1) / loops / 1e9
-
-
-def loops_for(function: Callable[[], object]) -> int:
-    loops = 1
-    while (spent := timed(function, loops) * loops) < LEAST and loops < 10_000_000:
-        loops = max(loops * 2, min(loops * 20, int(loops * LEAST / max(spent, 1e-9)) + 1))
-    return loops
-
-
 def in_turns(competitors: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """The seconds of each competitor in each round; who begins changes."""
-    loops = {name: loops_for(function) for name, function in competitors.items()}
+    loops = {name: loops_for(function, LEAST) for name, function in competitors.items()}
     samples: dict[str, list[float]] = {name: [] for name in competitors}
     names = list(competitors)
     for turn in range(rounds):

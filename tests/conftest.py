@@ -8,6 +8,7 @@ so it counts neither as passed nor as skipped.
 
 from __future__ import annotations
 
+import gc
 import operator
 import os
 import re
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = kept
+
+
+def pytest_collection_finish() -> None:
+    """What pytest holds until its end need not be walked by every gc.collect() of a test."""
+    gc.collect()
+    gc.freeze()
 
 
 def fits(spec: str) -> bool:

@@ -79,7 +79,7 @@ class Bench:
             return
         competitors = {n: f for n, f in competitors.items() if n not in PACKAGES or _works(f)}
         samples: dict[str, list[float]] = {name: [] for name in competitors}
-        loops = {name: _loops_for(function, self.least) for name, function in competitors.items()}
+        loops = {name: loops_for(function, self.least) for name, function in competitors.items()}
         names = list(competitors)
         for turn in range(rounds or self.rounds):
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
@@ -144,7 +144,8 @@ def _works(function: Callable[[], object]) -> bool:
     return True
 
 
-def _loops_for(function: Callable[[], object], least: float) -> int:
+def loops_for(function: Callable[[], object], least: float) -> int:
+    """How many calls take so many seconds at least; the first one is not counted."""
     function()
     loops = 1
     while (spent := timed(function, loops) * loops) < least and loops < 10_000_000:

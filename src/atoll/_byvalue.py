@@ -5,8 +5,7 @@ The encoder calls reduce() for what it meets inside a definition
 anything else as calls of atoll._rebuild, which says how objects, their
 identities and their globals come to life there.
 
-Only the globals that a function's code mentions travel, found in its byte
-code and that of the functions and classes inside it.
+Only the globals that a function's code mentions travel (atoll._mentions).
 
 While a definition is made, open() notes what it depends on: for every
 function in it the code, the defaults, the contents of the closure and the
@@ -33,6 +32,7 @@ from types import (
 )
 
 from atoll import _core, _rebuild
+from atoll._mentions import NEVER_GLOBALS, mentions_of
 from atoll._rebuild import Space
 from atoll._reference import find, find_module, importable
 
@@ -47,9 +47,6 @@ _ATOMS = frozenset(
 )
 _HEAPTYPE = 1 << 9
 _IMMUTABLETYPE = 1 << 8
-
-# What has no place in another interpreter's copy of a module.
-_NEVER_GLOBALS = frozenset(["__name__", "__builtins__", "__loader__", "__spec__", "__atoll_space__"])
 
 
 class Build:
@@ -160,113 +157,6 @@ def reduce(obj: Any) -> Any:
     return _reduce_instance(obj)
 
 
-# ---- what code mentions ----
-
-
-class _Info:
-    """What there is to know of a code object."""
-
-    __slots__ = ("attributes", "doc", "names", "ref", "written")
-
-    def __init__(self, code: CodeType) -> None:
-        self.ref = ref(code, _drop_info(id(code)))
-        names: set[str] = set()
-        attributes: set[str] = set()
-        written: set[str] = set()
-        _scan(code, names, attributes, written)
-        self.names = tuple(sorted(names - _NEVER_GLOBALS))
-        self.attributes = attributes
-        #: The docstring that a new function of this code has.
-        self.doc = FunctionType(code, {}, None, None, tuple([CellType() for _ in code.co_freevars])).__doc__
-        #: Variables of an enclosing function that it, or one inside it, binds.
-        self.written = written & set(code.co_freevars)
-
-
-_infos: dict[int, _Info] = {}  # by id() of the code
-
-
-def _drop_info(key: int) -> Callable[[Any], None]:
-    def drop(dead: Any) -> None:
-        if key in _infos and _infos[key].ref is dead:
-            del _infos[key]
-
-    return drop
-
-
-def _info(code: CodeType) -> _Info:
-    info = _infos.get(id(code))
-    if info is None or info.ref() is not code:
-        info = _infos[id(code)] = _Info(code)
-    return info
-
-
-# Numbers of instructions: those that name a global, and by how many bits the
-# number of the name is shifted; those that bind a variable in a cell.
-_global_ops: dict[int, int] = {}
-_cell_ops: list[int] = []
-_extended = 0
-
-
-def _load_opcodes() -> None:
-    global _extended
-    from opcode import opmap
-
-    for name in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "STORE_GLOBAL", "DELETE_GLOBAL"):
-        _global_ops[opmap[name]] = 0
-    _global_ops[opmap["LOAD_GLOBAL"]] = 1
-    _cell_ops.extend([opmap["STORE_DEREF"], opmap["DELETE_DEREF"]])
-    _extended = opmap["EXTENDED_ARG"]
-
-
-def _scan(code: CodeType, names: set[str], attributes: set[str], written: set[str]) -> None:
-    if not _global_ops:
-        _load_opcodes()
-    ops = code.co_code[::2]
-    args = code.co_code[1::2]
-    mentioned = code.co_names
-    for op, shift in _global_ops.items():
-        for arg in _arguments(op, ops, args):
-            names.add(mentioned[arg >> shift])
-    attributes.update(mentioned)
-    inside: set[str] = set()
-    variables: tuple[str, ...] = ()
-    for op in _cell_ops:
-        for arg in _arguments(op, ops, args):
-            if not variables:
-                own = code.co_varnames
-                variables = own + tuple([c for c in code.co_cellvars if c not in own]) + code.co_freevars
-            inside.add(variables[arg])
-    for const in code.co_consts:
-        if type(const) is CodeType:
-            below: set[str] = set()
-            _scan(const, names, attributes, below)
-            inside.update(below)
-    written.update(inside.intersection(code.co_freevars))
-
-
-def _arguments(op: int, ops: bytes, args: bytes) -> list[int]:
-    found = []
-    at = ops.find(op)
-    while at >= 0:
-        arg, shift, before = args[at], 8, at - 1
-        while before >= 0 and ops[before] == _extended:
-            arg |= args[before] << shift
-            shift += 8
-            before -= 1
-        found.append(arg)
-        at = ops.find(op, at + 1)
-    return found
-
-
-def _reduce_code(code: CodeType) -> Any:
-    import marshal
-
-    identity = _rebuild.identity_of(code)
-    if identity is None:
-        identity = _rebuild.identify(code, _core._unique_id(), True)
-    return _rebuild.load_code, (identity.number, marshal.dumps(code))
-
-
 # ---- what stays the same ----
 
 
@@ -305,7 +195,7 @@ def _find_written(root: Any, build: Build) -> None:
         if id(function) in seen:
             continue
         seen.add(id(function))
-        info = _info(function.__code__)
+        info = mentions_of(function.__code__)
         cells = function.__closure__ or ()
         for variable, cell in zip(function.__code__.co_freevars, cells, strict=True):
             if variable in info.written:
@@ -437,6 +327,15 @@ def _number_of_function(function: FunctionType, fresh: bool, contents: list[Any]
 # ---- functions ----
 
 
+def _reduce_code(code: CodeType) -> Any:
+    import marshal
+
+    identity = _rebuild.identity_of(code)
+    if identity is None:
+        identity = _rebuild.identify(code, _core._unique_id(), True)
+    return _rebuild.load_code, (identity.number, marshal.dumps(code))
+
+
 def _reduce_function(function: FunctionType) -> Any:
     name = _BUILDERS.get(function) or find(function)
     if name is not None:
@@ -452,7 +351,7 @@ def _reduce_function(function: FunctionType) -> Any:
     place = build.place(function.__globals__)
     present: dict[str, Any] = {}
     absent: list[str] = []
-    info = _info(code)
+    info = mentions_of(code)
     build.attributes |= info.attributes
     if type(place) is not str:
         present, absent = _globals_of(function.__globals__, info.names)
@@ -521,7 +420,7 @@ def _class_dict(build: Build, namespace: Any, code: CodeType) -> Any:
         return cls
     # A class that is not sent, such as the one that dataclass(slots=True)
     # replaces: what is used of it will do.
-    info = _info(code)
+    info = mentions_of(code)
     names = info.attributes.union(info.names)
     return {name: value for name, value in namespace.items() if name in names and type(value) is not CellType}
 
@@ -678,7 +577,7 @@ def _reduce_module(module: ModuleType) -> Any:
         raise TypeError(f"module {module.__name__!r} cannot be imported by another interpreter")
     build = _builds[get_ident()]
     place = build.place(vars(module))
-    names = [n for n in vars(module) if n in build.attributes and n not in _NEVER_GLOBALS]
+    names = [n for n in vars(module) if n in build.attributes and n not in NEVER_GLOBALS]
     state: dict[str, Any] = {}
     _put_globals(state, _space(place), {n: vars(module)[n] for n in names}, [])
     return _rebuild.get_hidden_module, (place,), state, None, None, _rebuild.set_hidden_module

@@ -98,6 +98,12 @@ _PyInterpreterState_IsReady(PyInterpreterState *);
  * lets main allocate it. */
 #define EXT_COMPAT_EXIT_FREES_FOREIGN (!EXT_PY_313)
 
+/* The runtime's own memory, in which runtime.c looks for the head of the list
+ * of interpreters.  Source: Include/internal/pycore_runtime.h, PyAPI_DATA.
+ * Without: nothing is looked for, and fork and exit behave as CPython alone
+ * would.  Can go when gh-139759 is fixed in the oldest supported version. */
+EXT_WEAK extern char _PyRuntime[];
+
 /* Who made an interpreter that atoll did not.  Source: pycore_interp.h
  * (3.13+).  Without: unknown. */
 EXT_WEAK extern long

@@ -36,10 +36,6 @@
 #include <link.h>
 #endif
 
-/* Source: Include/internal/pycore_runtime.h, PyAPI_DATA.  Weak: its absence
- * switches this file off. */
-EXT_WEAK extern char _PyRuntime[];
-
 static size_t
 runtime_size(void)
 {

@@ -17,7 +17,7 @@ import types
 from typing import Any, NamedTuple
 
 import pytest
-from children import LIMIT, run_child
+from children import LIMIT, LONG, run_child
 
 import atoll
 
@@ -450,7 +450,7 @@ class TestWhatIsLeft:
         assert interp.call(deep, 500) == 500
 
 
-@pytest.mark.parametrize("stack", [0, 256 << 10, 1 << 20])
+@pytest.mark.parametrize("stack", [0, 256 << 10, 1 << 20] if LONG else [0, 256 << 10])
 def test_recursion_through_interpreters(stack: int) -> None:
     """Without end, in Python and in interpreters, on stacks of several sizes: a RecursionError."""
     run_child(
@@ -544,7 +544,8 @@ def test_an_object_that_changes_while_it_is_sent() -> None:
     """Another thread changes containers while calls send them: an exception or a value, and no crash."""
     run_child(
         """
-        import threading, atoll
+        import sys, threading, atoll
+        sys.setswitchinterval(1e-4)  # the others run in the middle of most calls
         interp = atoll.create()
         values = [list(range(50)), {i: i for i in range(50)}, set(range(50)), bytearray(500)]
         stop = False

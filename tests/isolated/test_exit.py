@@ -43,7 +43,7 @@ while True:
 
 def test_python_that_will_not_stop() -> None:
     """It is stopped for good before CPython takes apart what it uses."""
-    for _ in range(30 if LONG else 4):
+    for _ in range(30 if LONG else 2):
         run_child(f"{BEGIN}\nstart({STUBBORN!r})\nsys.exit(7)").check(status=7)
 
 

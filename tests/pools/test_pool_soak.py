@@ -8,7 +8,7 @@ from pathlib import Path
 
 from children import LONG
 
-COUNT = 1_000_000 if LONG else 12_000
+COUNT = 1_000_000 if LONG else 5_000
 
 
 def test_soak() -> None:

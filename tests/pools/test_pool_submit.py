@@ -414,7 +414,7 @@ class TestPool:
     def test_idle_timeout(self) -> None:
         with InterpreterPoolExecutor(1, idle_timeout=0) as pool:
             first = pool.submit(tasks.where).result(LONG)
-            pool._state.join(LONG)
+            assert pool._state.core.join(LONG)
             assert pool.stats()["workers"] == 0
             assert pool.submit(tasks.where).result(LONG) != first
 

@@ -1,6 +1,6 @@
 """Seeded stress: random operations against a simple model, and streams through everything at once.
 
-Time-bounded: ATOLL_STRESS_SECONDS (of each test, 2 by default).  A failure
+Time-bounded: ATOLL_STRESS_SECONDS (of each test, 1 by default).  A failure
 prints its seed; ATOLL_STRESS_SEED runs that one alone.
 """
 
@@ -20,7 +20,7 @@ from helpers import Thread
 import atoll
 from atoll import _core
 
-SECONDS = float(os.environ.get("ATOLL_STRESS_SECONDS", "2"))
+SECONDS = float(os.environ.get("ATOLL_STRESS_SECONDS", "1"))
 SEED = os.environ.get("ATOLL_STRESS_SEED")
 
 

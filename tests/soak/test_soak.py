@@ -19,7 +19,7 @@ def soak(*args: str) -> tuple[int, str, str]:
 
 
 def test_nothing_is_lost() -> None:
-    status, out, err = soak("--seconds", "30" if LONG else "3")
+    status, out, err = soak("--seconds", "30" if LONG else "2")
     assert status == 0, f"{out}\n{err}"
     summary = re.search(r"^soak: (\d+) operations .* (\d+) items put, 0 items lost", out, re.MULTILINE)
     assert summary and int(summary[1]) > 0 and int(summary[2]) > 0, out

@@ -1,6 +1,6 @@
 """Random operations on interpreters, against a model of what they hold.
 
-Bounded by time (ATOLL_STRESS_SECONDS, 2 by default).  A failure prints its
+Bounded by time (ATOLL_STRESS_SECONDS, 1 by default).  A failure prints its
 seed; ATOLL_STRESS_SEED runs that one alone.  tests/queues/test_stress.py does
 the same for queues alone.
 """
@@ -26,7 +26,7 @@ import stress_elsewhere as there
 import atoll
 from atoll.sync import AtomicInt
 
-SECONDS = float(os.environ.get("ATOLL_STRESS_SECONDS", "2"))
+SECONDS = float(os.environ.get("ATOLL_STRESS_SECONDS", "1"))
 SEED = os.environ.get("ATOLL_STRESS_SEED")
 #: A safety net against a hang.
 LIMIT = 120.0

@@ -23,10 +23,10 @@ interp, other = atoll.create(), atoll.create()
 call = interp.call
 
 # A chain of helpers and a tower of closures, both deeper than the stack.
-exec("def step_0(x):\n    return x\n" + "".join(f"def step_{i}(x):\n    return step_{i - 1}(x) if x else {i}\n" for i in range(1, 3000)))
-assert call(step_2999, 0) == 2999  # noqa: F821
+exec("def step_0(x):\n    return x\n" + "".join(f"def step_{i}(x):\n    return step_{i - 1}(x) if x else {i}\n" for i in range(1, 1200)))
+assert call(step_1199, 0) == 1199  # noqa: F821
 tower = lambda: 0  # noqa: E731
-for _ in range(3000):
+for _ in range(1200):
     tower = (lambda below: lambda: below)(tower)
 
 
@@ -38,7 +38,7 @@ def height(f):
     return n
 
 
-assert call(height, tower) == 3000
+assert call(height, tower) == 1200
 
 # Globals of many types.
 logger = logging.getLogger("somewhere")
