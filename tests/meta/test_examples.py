@@ -22,6 +22,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "mandelbrot.py": ["--jobs", "2", "--size", "60x40", "--iterations", "20", "-o", "mandelbrot.png"],
     "wsgi_pool.py": ["--jobs", "2", "--demo", "--deadline", "0.2"],
     "ping_pong.py": ["--rounds", "200"],
+    "supervisor.py": ["--messages", "21"],
 }
 #: What must be in the output, beside exit status 0.
 PRINTS = {
@@ -34,6 +35,7 @@ PRINTS = {
     "mandelbrot.py": "60x40",
     "wsgi_pool.py": "over 1 connection",
     "ping_pong.py": "processes (Pipe)",
+    "supervisor.py": "21 of 21 messages answered; ",
     "stop.py": "the interpreter is as good as before: 10",
 }
 
