@@ -151,8 +151,9 @@ class ExecutionFailed(InterpreterError):
         display = getattr(self.excinfo, "errdisplay", None)
         if not display:
             return text
-        where = "the interpreter" if self._where is None else f"interpreter {self._where!r}"
-        return f"{text}\n\nUncaught in {where}:\n\n{display}"
+        # The standard module's words up to the colon: people look for them in logs.
+        where = "" if self._where is None else f" {self._where!r}"
+        return f"{text}\n\nUncaught in the interpreter:{where}\n\n{display}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.excinfo,), {k: v for k, v in self.__dict__.items() if k != "excinfo"} or None

@@ -129,7 +129,7 @@ class TestExcinfo:
     def test_the_name_shows(self) -> None:
         interp = atoll.create(name="worker-7")
         error = failed(interp, int, "x")
-        assert "\n\nUncaught in interpreter 'worker-7':\n\n" in str(error)
+        assert "\n\nUncaught in the interpreter: 'worker-7'\n\n" in str(error)
         assert "worker-7" in "".join(traceback.format_exception(error))
         # It is told by copies, too, and by one that passes another interpreter.
         other = atoll.create()
