@@ -269,6 +269,45 @@ append_small_ints(decoder *d, PyObject *obj, Py_ssize_t most)
     return i;
 }
 
+/* The same for ints behind a tag of 16 or 32 bits; -1 with an error, and what
+ * came before it appended. */
+static Py_ssize_t
+append_wide_ints(decoder *d, PyObject *obj, Py_ssize_t most)
+{
+    PyListObject *list = (PyListObject *)obj;
+    Py_ssize_t size = PyList_GET_SIZE(obj);
+    if (most > list->allocated - size) {
+        most = list->allocated - size;
+    }
+    atoll_reader r = d->r; /* in registers */
+    PyObject **items = list->ob_item + size;
+    Py_ssize_t i = 0;
+    for (; i < most && atoll_reader_left(&r) > sizeof(int32_t); i++) {
+        int32_t value;
+        if (*r.at == ATOLL_TAG_INT32) {
+            memcpy(&value, r.at + 1, sizeof(value));
+            r.at += 1 + sizeof(value);
+        }
+        else if (*r.at == ATOLL_TAG_INT16) {
+            int16_t narrow;
+            memcpy(&narrow, r.at + 1, sizeof(narrow));
+            r.at += 1 + sizeof(narrow);
+            value = narrow;
+        }
+        else {
+            break;
+        }
+        items[i] = dec_int(d, value);
+        if (items[i] == NULL) {
+            Py_SET_SIZE(list, size + i);
+            return -1;
+        }
+    }
+    Py_SET_SIZE(list, size + i);
+    d->r.at = r.at;
+    return i;
+}
+
 static int
 fill_list(decoder *d, dec_frame *f, PyObject *value)
 {
@@ -279,7 +318,11 @@ fill_list(decoder *d, dec_frame *f, PyObject *value)
         }
     }
     while (f->index < f->size) {
-        Py_ssize_t run = append_small_ints(d, f->obj, f->size - f->index);
+        f->index += append_small_ints(d, f->obj, f->size - f->index);
+        Py_ssize_t run = append_wide_ints(d, f->obj, f->size - f->index);
+        if (run < 0) {
+            return DEC_FAILED;
+        }
         f->index += run;
         if (f->index == f->size) {
             break;
