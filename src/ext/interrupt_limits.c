@@ -533,7 +533,8 @@ ext_guard_failed(ext_guard *guard, ext_visit *visit)
         return;
     }
     PyObject *error = PyErr_GetRaisedException();
-    ext_memory_set_limit(visit->interp->handle, INT64_MAX); /* room for it */
+    ext_memory_set_limit(visit->interp->handle,
+                         EXT_MEMORY_UNLIMITED); /* room for it */
     if (raise_now(guard, visit, EXT_LIMIT_MEMORY) < 0) {
         PyObject *better = PyErr_GetRaisedException();
         if (better != error && PyExceptionInstance_Check(better)) {
@@ -555,7 +556,7 @@ ext_guard_end(ext_guard *guard, ext_visit *visit)
         return;
     }
     if (guard->limits->most[EXT_LIMIT_MEMORY] >= 0) {
-        ext_memory_set_limit(visit->interp->handle, INT64_MAX);
+        ext_memory_set_limit(visit->interp->handle, EXT_MEMORY_UNLIMITED);
     }
     (void)pthread_mutex_lock(&limits.lock);
     guard->listed = false;

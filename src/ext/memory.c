@@ -72,7 +72,7 @@ static struct {
     ext_memory_account nobody;
 } memory = {.installing = PTHREAD_MUTEX_INITIALIZER,
             .lock = PTHREAD_MUTEX_INITIALIZER,
-            .nobody = {.limit = INT64_MAX}};
+            .nobody = {.limit = EXT_MEMORY_UNLIMITED}};
 
 void (*ext_memory_on_over)(void);
 
@@ -102,7 +102,7 @@ new_account(void)
     }
     if (account != NULL) {
         atomic_store(&account->used, 0);
-        atomic_store(&account->limit, INT64_MAX);
+        atomic_store(&account->limit, EXT_MEMORY_UNLIMITED);
         atomic_store(&account->over, false);
     }
     return account;
@@ -126,24 +126,35 @@ look_up(void *handle)
     return account;
 }
 
+/* What is rare is kept out of the functions below: so they save no registers
+ * for it, which is half of what counting costs. */
+#define RARE __attribute__((noinline, cold))
+
+RARE static ext_memory_account *
+find_account(PyThreadState *state, uint64_t epoch)
+{
+    last.account = look_up(state->interp);
+    last.handle = state->interp;
+    last.epoch = epoch;
+    return last.account;
+}
+
 /* Of the interpreter that the caller is attached to. */
 static inline ext_memory_account *
 get_account(void)
 {
     PyThreadState *state = ext_compat_attached();
-    if (state == NULL) {
+    if (ATOLL_UNLIKELY(state == NULL)) {
         return &memory.nobody;
     }
     uint64_t epoch = atomic_load_explicit(&memory.epoch, memory_order_relaxed);
     if (ATOLL_UNLIKELY(last.handle != state->interp || last.epoch != epoch)) {
-        last.account = look_up(state->interp);
-        last.handle = state->interp;
-        last.epoch = epoch;
+        return find_account(state, epoch);
     }
     return last.account;
 }
 
-static void
+RARE static void
 report_over(ext_memory_account *account)
 {
     if (!atomic_exchange(&account->over, true) && ext_memory_on_over != NULL) {
@@ -168,15 +179,15 @@ charge(ext_memory_account *account, int64_t size)
 static inline bool
 is_refused(ext_memory_account *account, size_t size)
 {
-    int64_t limit
-        = atomic_load_explicit(&account->limit, memory_order_relaxed);
-    if (ATOLL_LIKELY(limit == INT64_MAX)) {
+    int64_t left
+        = atomic_load_explicit(&account->limit, memory_order_relaxed)
+          - atomic_load_explicit(&account->used, memory_order_relaxed);
+    if (ATOLL_LIKELY(size < INT64_MAX / 4
+                     && left >= (int64_t)size - EXT_MEMORY_RESERVE)) {
         return false;
     }
-    int64_t used = atomic_load_explicit(&account->used, memory_order_relaxed);
-    if (size < INT64_MAX / 2
-        && used + (int64_t)size <= limit + EXT_MEMORY_RESERVE) {
-        return false;
+    if (atomic_load(&account->limit) == EXT_MEMORY_UNLIMITED) {
+        return false; /* more than anybody has: CPython's to refuse */
     }
     report_over(account);
     return true;
@@ -202,9 +213,11 @@ static void *
 raw_calloc(void *context, size_t count, size_t size)
 {
     ext_memory_account *account = get_account();
-    if (size != 0
-        && is_refused(account,
-                      count > SIZE_MAX / size ? SIZE_MAX : count * size)) {
+    size_t sum;
+    if (__builtin_mul_overflow(count, size, &sum)) {
+        sum = SIZE_MAX; /* for CPython's function to refuse */
+    }
+    if (is_refused(account, sum)) {
         return NULL;
     }
     void *block = memory.raw.calloc(context, count, size);

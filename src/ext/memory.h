@@ -7,6 +7,8 @@
 /* What one may exceed its limit by before requests are refused: room to clean
  * up in. */
 #define EXT_MEMORY_RESERVE (8 << 20)
+/* Far from where sums overflow. */
+#define EXT_MEMORY_UNLIMITED (INT64_MAX / 2)
 
 typedef struct ext_memory_account ext_memory_account;
 
@@ -22,7 +24,7 @@ ext_memory_is_tracked(void);
 int64_t
 ext_memory_used(void *handle);
 
-/* Its limit from now on; INT64_MAX: none.  When it is passed, on_over is
+/* Its limit from now on; EXT_MEMORY_UNLIMITED: none.  When it is passed, on_over is
  * called on the thread that allocates, and may not allocate nor lock. */
 void
 ext_memory_set_limit(void *handle, int64_t limit);

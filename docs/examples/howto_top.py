@@ -1,0 +1,23 @@
+import os
+import subprocess
+import sys
+
+import atoll
+from atoll.sync import Event
+
+
+def wait(finish):
+    finish.wait()
+
+
+def top(*args):
+    command = [sys.executable, "-m", "atoll", "top", str(os.getpid()), *args]
+    print(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+finish = Event()
+with atoll.expose(), atoll.create(name="worker") as interp:
+    thread = interp.call_in_thread(wait, finish)
+    top("--once")  # without --once it goes on, and shows each second what has changed
+    top("--stacks")
+    finish.set()
