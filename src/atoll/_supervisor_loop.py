@@ -130,7 +130,6 @@ class Loop:
     counted: deque[tuple[float, WorkerExit]] = field(default_factory=deque)
     group: list[Worker] = field(default_factory=list)  # to be restarted together
     group_due: float = 0.0
-    lost: int = 0  # runs that were left behind and have not ended
 
     # --- for others
 
@@ -201,6 +200,17 @@ class Loop:
                     method(*args)
                     del method, args
                 self._look_at_clock()
+        except BaseException as error:
+            # No memory, or the interpreter is being closed by force: nobody
+            # is supervised any more, so nobody shall run on.
+            with self.changed:
+                self.failure = SupervisorError("the supervisor's thread has failed")
+                self.failure.__cause__ = error
+            for worker in list(self.workers.values()):
+                if worker.run is not None:
+                    worker.run.event.set()
+                    worker.run.interrupt()
+            raise
         finally:
             with self.changed:
                 self.state = "stopped"
@@ -284,12 +294,10 @@ class Loop:
 
     def _ended(self, worker: Worker, run: Run) -> None:
         if run.over:
-            self.lost -= 1
             log.info("worker %r (run %d), which was left behind, has ended", worker.name, run.number)
             return
         run.over = True
         why = run.why()
-        self.lost += why.kind == "unresponsive"
         with self.changed:
             worker.run = None
         self._decide(worker, why, run.asked)
@@ -298,7 +306,6 @@ class Loop:
         run.over = True
         run.note = run.describe_stuck()
         give_up(run)
-        self.lost += 1
         with self.changed:
             worker.run = None
         self._decide(worker, run.why(given_up=True), run.asked)
@@ -379,7 +386,7 @@ class Loop:
             return
         try:
             func(arg)
-        except Exception:
+        except BaseException:  # sys.exit() there is not the end of supervision
             log.exception("the supervisor's callback %r failed", func)
 
     # --- told by others

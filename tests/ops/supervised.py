@@ -77,3 +77,14 @@ def supervise_inside() -> list[str]:
         supervisor.wait()
     assert queue_of_runs.qsize() == 2
     return [exit.kind for exit in supervisor.exits]
+
+
+def supervise_on(ran: Any, ended: Any) -> None:
+    """Leaves a supervisor running behind."""
+    global supervisor
+    supervisor = atoll.Supervisor()
+    supervisor.start()
+    supervisor.add("inner", listen, (ran, ended), restart="always")
+
+
+supervisor: atoll.Supervisor

@@ -288,6 +288,20 @@ class TestRestart:
             with pytest.raises(KeyError):
                 supervisor.restart("nobody")
 
+    @pytest.mark.parametrize("interrupt", [False, True])
+    def test_in_an_interpreter_that_is_closed(self, interrupt: bool) -> None:
+        """Its end is the supervisor's, which stops its workers."""
+        before = atoll.list_all()
+        ran, ended = atoll.create_queue(), atoll.create_queue()
+        interp = atoll.create()
+        interp.call(supervised.supervise_on, ran, ended)
+        ran.get(timeout=LIMIT)
+        interp.close(interrupt=interrupt, timeout=LIMIT)
+        if not interrupt:
+            assert ended.get_nowait() == "asked"
+        atoll.create().close()
+        assert atoll.list_all() == before
+
     def test_in_an_interpreter(self) -> None:
         with atoll.create() as interp:
             assert interp.call(supervised.supervise_inside) == ["failed", "returned"]
@@ -302,17 +316,17 @@ class TestRates:
     def test_back_off(self) -> None:
         with atoll.Supervisor(max_restarts=None, within=1e9, backoff=0.001, max_backoff=0.005) as supervisor:
             worker = Worker(supervisor)
-            self.fail(worker, 6)
+            self.fail(worker, 5)
             worker.wait()
-            assert [exit.delay for exit in worker.exits] == [0.001, 0.002, 0.004, 0.005, 0.005, 0.005]
+            assert [exit.delay for exit in worker.exits] == [0.001, 0.002, 0.004, 0.005, 0.005]
 
     def test_back_off_begins_anew(self) -> None:
         """After a run that lasted for `within` seconds: here, any."""
         with atoll.Supervisor(within=0.0, backoff=0.001) as supervisor:
             worker = Worker(supervisor)
-            self.fail(worker, 6)
+            self.fail(worker, 3)
             worker.wait()
-            assert [exit.delay for exit in worker.exits] == [0.001] * 6
+            assert [exit.delay for exit in worker.exits] == [0.001] * 3
 
     def test_it_waits_for_its_time(self) -> None:
         with atoll.Supervisor(backoff=1e6, max_backoff=1e6) as supervisor:
@@ -367,9 +381,9 @@ class TestRates:
         monkeypatch.setattr(_supervisor_run, "now", lambda: float(next(time)))
         with atoll.Supervisor(max_restarts=1, within=5.0, backoff=1.0) as supervisor:
             worker = Worker(supervisor)
-            self.fail(worker, 8)
+            self.fail(worker, 4)
             worker.wait()
-            assert len(worker.exits) == 8
+            assert len(worker.exits) == 4
 
 
 class TestStop:
@@ -512,6 +526,14 @@ class TestCallbacks:
             assert supervisor.wait(LIMIT)
         (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert record.exc_info is not None and record.exc_info[0] is KeyError
+
+    def test_sys_exit_is_no_exit(self, caplog: pytest.LogCaptureFixture) -> None:
+        with atoll.Supervisor(backoff=0.0, on_start=sys.exit, on_exit=sys.exit) as supervisor:
+            worker = Worker(supervisor)
+            worker.end("fail")
+            worker.end("return")
+            assert supervisor.wait(LIMIT)
+        assert [exit.kind for exit in worker.exits] == ["failed", "returned"]
 
     def test_they_may_use_the_supervisor(self) -> None:
         said: list[Any] = []
@@ -662,6 +684,8 @@ class TestProcess:
             ran.put(1)
             os.read(pipe, 1)
         supervisor.start()
+        from atoll import _supervisor_loop
+        _supervisor_loop.PATIENCE = 0.05
         supervisor.add("worker", stuck, (ran, os.pipe()[0]))
         ran.get()
         interp = supervisor.workers["worker"].interpreter
