@@ -13,6 +13,7 @@ stop, or while callbacks and logging run.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import threading
@@ -242,7 +243,7 @@ class Loop:
                 run.give_up_at = now + PATIENCE
                 run.interrupt()
             elif run is not None and run.give_up_at is not None and run.give_up_at <= now:
-                run.give_up_at = None
+                run.give_up_at = math.inf
                 if not run.has_outcome:  # else it is closing, which takes no longer than it may
                     self._leave_behind(worker, run)
             if worker.due is not None and worker.due <= now and worker.run is None:
@@ -394,8 +395,8 @@ class Loop:
     def _ask(self, worker: Worker, why: str) -> None:
         """Tell the worker's run to stop: "stop" or "restart"."""
         run = worker.run
-        if run is None or (run.asked and not self.hurry):
-            return
+        if run is None or run.give_up_at is not None or (run.asked and not self.hurry):
+            return  # it was told; a second interruption would strike its finally blocks
         run.asked = why
         run.event.set()
         grace = self.options.grace if worker.grace is None else worker.grace
