@@ -261,7 +261,7 @@ atoll_interp_visit(atoll_interp *interp, bool run, uint64_t *out_generation)
     if (interp->life != ATOLL_LIFE_OPEN) {
         status = ATOLL_E_CLOSED;
     }
-    else if (run && interp->running) {
+    else if (run && (interp->running || interp->bars > 0)) {
         status = ATOLL_E_BUSY;
     }
     else {
@@ -334,6 +334,14 @@ atoll_interp_wait_idle(atoll_interp *interp, uint64_t generation,
     return status;
 }
 
+void
+atoll_interp_bar_calls(atoll_interp *interp, bool bar)
+{
+    atoll_mutex_lock(&interp->lock);
+    interp->bars = bar ? interp->bars + 1 : interp->bars - 1;
+    atoll_mutex_unlock(&interp->lock);
+}
+
 atoll_status
 atoll_interp_begin_close(atoll_interp *interp, bool force)
 {
@@ -358,7 +366,11 @@ atoll_interp_begin_close(atoll_interp *interp, bool force)
 void
 atoll_interp_cancel_close(atoll_interp *interp)
 {
-    atoll_interp_set_life(interp, ATOLL_LIFE_OPEN);
+    atoll_mutex_lock(&interp->lock);
+    interp->half_ended = interp->wound_down;
+    interp->life = interp->wound_down ? ATOLL_LIFE_CLOSING : ATOLL_LIFE_OPEN;
+    atoll_cond_signal_all(&interp->changed);
+    atoll_mutex_unlock(&interp->lock);
 }
 
 atoll_status

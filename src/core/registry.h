@@ -82,6 +82,8 @@ typedef struct atoll_interp {
     bool owned;           /* made by atoll: the last handle closes it */
     bool half_ended;      /* its end failed half-way: closing, but close may
                            * be tried again [lock] */
+    bool wound_down;      /* its atexit functions have run: it never opens
+                           * again [lock] */
     bool spare;           /* prewarmed, not yet given out [lock] */
     uint32_t visits;      /* [lock] */
     uint32_t handles;     /* Interpreter objects anywhere [lock] */
@@ -91,6 +93,7 @@ typedef struct atoll_interp {
     void *run;         /* the runner's own record of it (ext_visit) [lock] */
     uint32_t told;     /* pending calls that interrupt, on their way [lock] */
     uint32_t watchers; /* threads in wait_idle [lock] */
+    uint32_t bars;     /* threads that let no call begin [lock] */
     uint64_t generation;         /* of the running or the last call [lock] */
     atoll_kept *kept;            /* [lock] */
     uint32_t orphans;            /* how many of them are orphans [lock] */
@@ -162,7 +165,8 @@ atoll_interp_release(atoll_interp *interp);
 
 /* Starts a visit: from now until leave the interpreter cannot end.
  * With `run`, also takes the slot of the one running call and gives it a new
- * generation.  Fails: ATOLL_E_CLOSED; ATOLL_E_BUSY (with run). */
+ * generation.  Fails: ATOLL_E_CLOSED; ATOLL_E_BUSY (with run: one runs, or
+ * none may begin). */
 atoll_status
 atoll_interp_visit(atoll_interp *interp, bool run, uint64_t *out_generation);
 void
@@ -179,12 +183,18 @@ atoll_interp_next_call(atoll_interp *interp, void *run,
 bool
 atoll_interp_glance(atoll_interp *interp);
 
+/* From now on (or no longer) no call begins: who wants to close it interrupts
+ * the one that runs, and a thread that makes one call after the other would be
+ * quicker. */
+void
+atoll_interp_bar_calls(atoll_interp *interp, bool bar);
+
 /* Marks it closing.  `force`: somebody else ends it: a call that runs is no
  * hindrance, nor is it that it was DEFERRED.
  * Fails: ATOLL_E_CLOSED (closing or gone already), ATOLL_E_BUSY. */
 atoll_status
 atoll_interp_begin_close(atoll_interp *interp, bool force);
-/* Closing was given up: open again. */
+/* Closing was given up: open again, or, wound_down, as half_ended as before. */
 void
 atoll_interp_cancel_close(atoll_interp *interp);
 /* Waits until at most `rest` visits are left.  Fails: ATOLL_E_TIMEOUT. */

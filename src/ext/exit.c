@@ -134,7 +134,7 @@ ext_exit_main(ext_state *st)
     }
     for (size_t i = 0; i < count; i++) {
         if (is_ended_here(list[i]) && is_left(list[i])
-            && ext_interrupt_for_close(st, list[i], 0) < 0) {
+            && ext_interrupt_for_close(st, list[i], atoll_now()) < 0) {
             PyErr_Clear();
         }
     }

@@ -453,14 +453,11 @@ Interpreter_close(PyObject *op, PyTypeObject *cls, PyObject *const *args,
     if (ext_lifecycle_must_reap()) {
         ext_lifecycle_reap(st);
     }
-    int64_t deadline = ATOLL_FOREVER;
-    if (must_interrupt) {
-        deadline = seconds < 0 ? ATOLL_FOREVER : atoll_deadline_after(seconds);
-        if (ext_interrupt_for_close(st, interp, seconds) < 0) {
-            return NULL;
-        }
-    }
-    if (ext_lifecycle_close_by(st, interp, deadline) < 0) {
+    int64_t deadline
+        = seconds < 0 ? ATOLL_FOREVER : atoll_deadline_after(seconds);
+    if ((must_interrupt ? ext_lifecycle_stop_and_close(st, interp, deadline)
+                        : ext_lifecycle_close(st, interp))
+        < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

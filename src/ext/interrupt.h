@@ -48,11 +48,11 @@ ext_interrupt_call(ext_state *st, atoll_interp *interp, PyObject *exc);
 int
 ext_interrupt_one(atoll_interp *interp, uint64_t generation);
 
-/* close(interrupt=True): interrupts what runs in interp and waits for it up
- * to `seconds` (negative: for ever).  Fails: -1, by a signal handler or bad
- * luck; that something still runs is not its failure. */
+/* close(interrupt=True): interrupts what runs in interp and waits for it until
+ * deadline.  Fails: -1, by a signal handler or bad luck; that something still
+ * runs is not its failure. */
 int
-ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds);
+ext_interrupt_for_close(ext_state *st, atoll_interp *interp, int64_t deadline);
 
 /* The process ends: stops all Python code in these interpreters for good,
  * wherever it is, and waits up to `grace` ns (less than a second) for that.

@@ -115,13 +115,11 @@ interrupt_and_wait(ext_state *st, atoll_interp *interp, int64_t deadline)
 }
 
 int
-ext_interrupt_for_close(ext_state *st, atoll_interp *interp, double seconds)
+ext_interrupt_for_close(ext_state *st, atoll_interp *interp, int64_t deadline)
 {
     if (ext_helper_need() < 0) {
         return -1;
     }
-    int64_t deadline
-        = seconds < 0 ? ATOLL_FOREVER : atoll_deadline_after(seconds);
     bool running;
     do {
         if (interrupt_and_wait(st, interp, deadline) < 0) {

@@ -378,11 +378,11 @@ close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
     visit.outer_error = NULL;
     ext_attach_leave(&visit);
     if (why.half) {
-        set_closing(interp, true);
+        atoll_mutex_lock(&interp->lock);
+        interp->wound_down = true;
+        atoll_mutex_unlock(&interp->lock);
     }
-    else {
-        atoll_interp_cancel_close(interp);
-    }
+    atoll_interp_cancel_close(interp);
     if (outer_error != NULL) {
         /* Ctrl-C, wherever in the steps: not what it led to there. */
         atoll_free(why.text);
@@ -434,6 +434,37 @@ runs_for_others(atoll_interp *interp)
     return running;
 }
 
+/* Marks it closing, if nothing runs in it. */
+static atoll_status
+begin_close(atoll_interp *interp)
+{
+    return ext_attach_is_there(interp) && runs_for_others(interp)
+               ? ATOLL_E_BUSY
+               : atoll_interp_begin_close(interp, false);
+}
+
+/* The rest, with what begin_close returned. */
+static int
+close_begun(ext_state *st, atoll_interp *interp, atoll_status begun,
+            int64_t deadline)
+{
+    if (begun == ATOLL_E_BUSY) {
+        ext_error_format(st, EXT_ERR_INTERPRETER,
+                         "interpreter %lld is running", (long long)interp->id);
+        return -1;
+    }
+    if (begun != ATOLL_OK) {
+        ext_error_format(st, EXT_ERR_NOT_FOUND, "interpreter %lld is closed",
+                         (long long)interp->id);
+        return -1;
+    }
+    if (wait_for_visits(st, interp, deadline) < 0) {
+        atoll_interp_cancel_close(interp);
+        return -1;
+    }
+    return close_marked(st, interp, deadline);
+}
+
 int
 ext_lifecycle_close(ext_state *st, atoll_interp *interp)
 {
@@ -446,25 +477,24 @@ ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline)
     if (ext_lifecycle_check_closable(st, interp) < 0) {
         return -1;
     }
-    atoll_status status
-        = ext_attach_is_there(interp) && runs_for_others(interp)
-              ? ATOLL_E_BUSY
-              : atoll_interp_begin_close(interp, false);
-    if (status == ATOLL_E_BUSY) {
-        ext_error_format(st, EXT_ERR_INTERPRETER,
-                         "interpreter %lld is running", (long long)interp->id);
+    return close_begun(st, interp, begin_close(interp), deadline);
+}
+
+int
+ext_lifecycle_stop_and_close(ext_state *st, atoll_interp *interp,
+                             int64_t deadline)
+{
+    if (ext_lifecycle_check_closable(st, interp) < 0) {
         return -1;
     }
-    if (status != ATOLL_OK) {
-        ext_error_format(st, EXT_ERR_NOT_FOUND, "interpreter %lld is closed",
-                         (long long)interp->id);
-        return -1;
+    atoll_status begun = ATOLL_E_BUSY;
+    atoll_interp_bar_calls(interp, true);
+    int result = ext_interrupt_for_close(st, interp, deadline);
+    if (result == 0) {
+        begun = begin_close(interp);
     }
-    if (wait_for_visits(st, interp, deadline) < 0) {
-        atoll_interp_cancel_close(interp);
-        return -1;
-    }
-    return close_marked(st, interp, deadline);
+    atoll_interp_bar_calls(interp, false);
+    return result < 0 ? -1 : close_begun(st, interp, begun, deadline);
 }
 
 /* --- the reaper --------------------------------------------------------- */

@@ -17,6 +17,12 @@ ext_lifecycle_close(ext_state *st, atoll_interp *interp);
 int
 ext_lifecycle_close_by(ext_state *st, atoll_interp *interp, int64_t deadline);
 
+/* Interrupts what runs in it, lets no other call begin, and closes it, until
+ * deadline at the latest: close(interrupt=True). */
+int
+ext_lifecycle_stop_and_close(ext_state *st, atoll_interp *interp,
+                             int64_t deadline);
+
 /* The main interpreter and the caller's own are never closed: asked before
  * anything in them is interrupted, too.  Fails: -1 with InterpreterError. */
 int

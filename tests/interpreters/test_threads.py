@@ -466,6 +466,50 @@ class TestClosing:
         assert isinstance(future.exception(LIMIT), atoll.ExecutionInterrupted)
         thread.join()
 
+    def test_interrupts_what_begins_meanwhile(self) -> None:
+        """A thread that makes one call after the other does not keep it from being closed."""
+        for _ in range(30):
+            interp = atoll.create()
+            started = threading.Event()
+
+            def keep_calling(interp: atoll.Interpreter, started: threading.Event) -> None:
+                while True:
+                    try:
+                        interp.call(abs, -1)
+                    except atoll.ExecutionInterrupted:
+                        pass
+                    except atoll.InterpreterNotFoundError:
+                        return
+                    except atoll.InterpreterError:
+                        pass
+                    started.set()
+
+            thread = threading.Thread(target=keep_calling, args=(interp, started), daemon=True)
+            thread.start()
+            assert started.wait(LIMIT)
+            interp.close(interrupt=True, timeout=LIMIT)
+            assert interp not in atoll.list_all()
+            thread.join(LIMIT)
+            assert not thread.is_alive()
+
+    def test_half_ended_stays_so(self) -> None:
+        """Its atexit functions have run: it is not opened again by another close() that fails."""
+        interp = atoll.create()
+        go = Event()
+        interp.prepare_main(go=go)
+        interp.exec("""
+            import atexit, _thread
+            atexit.register(lambda: _thread.start_new_thread(go.wait, ()))
+        """)
+        for expected in ("half ended", "cannot close"):
+            with pytest.raises(atoll.InterpreterError, match=expected):
+                interp.close()
+            with pytest.raises(atoll.InterpreterError):
+                interp.call(abs, -1)
+        go.set()
+        interp.close(interrupt=True, timeout=LIMIT)
+        assert interp not in atoll.list_all()
+
 
 def test_exit_inside_a_thread_of_the_interpreter() -> None:
     run_child(
