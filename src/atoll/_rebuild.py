@@ -95,11 +95,8 @@ _identities: dict[int, Identity] = {}  # by id() of the object
 _objects: dict[int, Identity] = {}  # by number
 
 
-def _forget(dead: Any) -> None:
-    key = dead.key
-    identity = _identities.get(key)
-    if identity is not None and identity.ref is dead:
-        _remove(key, identity)
+#: The callback of the weak references: _remove() as C code, which nothing interrupts.
+_forget: Callable[[Any], None] = _core._forgetter(_identities, _objects)
 
 
 def _remove(key: int, identity: Identity) -> None:

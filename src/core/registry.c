@@ -254,22 +254,23 @@ atoll_interp_release(atoll_interp *interp)
 }
 
 atoll_status
-atoll_interp_visit(atoll_interp *interp, bool run, uint64_t *out_generation)
+atoll_interp_visit(atoll_interp *interp, void *run, uint64_t *out_generation)
 {
     atoll_status status = ATOLL_OK;
     atoll_mutex_lock(&interp->lock);
     if (interp->life != ATOLL_LIFE_OPEN) {
         status = ATOLL_E_CLOSED;
     }
-    else if (run && (interp->running || interp->bars > 0)) {
+    else if (run != NULL && (interp->running || interp->bars > 0)) {
         status = ATOLL_E_BUSY;
     }
     else {
         interp->visits++;
-        if (run) {
+        if (run != NULL) {
             interp->running = true;
             interp->runner = atoll_thread_ident();
             *out_generation = ++interp->generation;
+            interp->run = run;
         }
     }
     atoll_mutex_unlock(&interp->lock);

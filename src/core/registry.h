@@ -164,11 +164,13 @@ void
 atoll_interp_release(atoll_interp *interp);
 
 /* Starts a visit: from now until leave the interpreter cannot end.
- * With `run`, also takes the slot of the one running call and gives it a new
- * generation.  Fails: ATOLL_E_CLOSED; ATOLL_E_BUSY (with run: one runs, or
- * none may begin). */
+ * With `run`, which is not NULL then and stands for it, also takes the slot of
+ * the one running call and gives it a new generation; *out_generation, which
+ * may be within *run, is set before anybody can see it.
+ * Fails: ATOLL_E_CLOSED; ATOLL_E_BUSY (with run: one runs, or none may
+ * begin). */
 atoll_status
-atoll_interp_visit(atoll_interp *interp, bool run, uint64_t *out_generation);
+atoll_interp_visit(atoll_interp *interp, void *run, uint64_t *out_generation);
 void
 atoll_interp_leave(atoll_interp *interp, bool run);
 /* For the thread that has the slot and stays inside: a new generation, which

@@ -636,7 +636,8 @@ begin_visit(ext_state *st, ext_visit *visit, unsigned flags)
         atoll_mutex_unlock(&interp->lock);
         return 0;
     }
-    switch (atoll_interp_visit(interp, visit->run, &visit->generation)) {
+    switch (atoll_interp_visit(interp, visit->run ? visit : NULL,
+                               &visit->generation)) {
     case ATOLL_OK:
         return 0;
     case ATOLL_E_CLOSED:
@@ -754,6 +755,9 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
         if (table->is_main && table->top == NULL) {
             atomic_store(&ext_attach_main_inside, -1);
         }
+        if (visit->run) {
+            ext_attach_on_end(visit); /* it may have been interrupted */
+        }
         atoll_interp_leave(interp, visit->run);
         return -1;
     }
@@ -781,9 +785,13 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
     if (visit->run) {
         begin_span(visit);
         atoll_mutex_lock(&interp->lock);
-        interp->run = visit;
+        visit->settled = true;
+        bool early = visit->deliver;
         atoll_mutex_unlock(&interp->lock);
         link_below(visit, visit);
+        if (ATOLL_UNLIKELY(early)) {
+            ext_attach_on_return(visit);
+        }
     }
     return 0;
 }

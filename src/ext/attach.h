@@ -23,6 +23,8 @@ typedef struct ext_visit {
     bool marked;             /* has CPython's mark that __main__ runs */
     bool suspended;          /* the thread is back in the outer state */
     uint64_t generation;     /* of that call */
+    bool settled; /* the interpreter is set up: what is told to the call
+                   * reaches its code [interp's lock] */
     /* Interruption (interrupt.c): guarded by interp->lock unless said
      * otherwise. */
     atoll_parker *parker;    /* where the thread would sleep */

@@ -590,6 +590,7 @@ static PyMethodDef function_methods[] = {
     {"_is_alive", core_is_alive, METH_O, NULL},
     {"_definitions", core_definitions, METH_NOARGS, NULL},
     {"_sweep", core_sweep, METH_NOARGS, NULL},
+    {"_forgetter", ext_function_forgetter, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -177,3 +177,82 @@ error:;
     PyErr_SetRaisedException(error);
     return -1;
 }
+
+/* ---- what atoll._rebuild knows of objects ---- */
+
+/* Takes the identity out of `objects`, under each of its numbers. */
+static int
+forget_numbers(PyObject *objects, PyObject *identity, PyObject *numbers)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(numbers); i++) {
+        PyObject *number = PyList_GET_ITEM(numbers, i);
+        if (PyDict_GetItemWithError(objects, number) == identity
+            && PyDict_DelItem(objects, number) < 0) {
+            return -1;
+        }
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* The callback of a weak reference: `tables` is (identities by key, identities
+ * by number, the names "key", "ref" and "numbers").  The reference is the one
+ * of its identity, unless another object has the key now. */
+static PyObject *
+forget_object(PyObject *tables, PyObject *dead)
+{
+    PyObject *identities = PyTuple_GET_ITEM(tables, 0);
+    int result = -1;
+    PyObject *own = NULL;
+    PyObject *numbers = NULL;
+    PyObject *key = PyObject_GetAttr(dead, PyTuple_GET_ITEM(tables, 2));
+    PyObject *identity
+        = key == NULL ? NULL
+                      : Py_XNewRef(PyDict_GetItemWithError(identities, key));
+    if (identity == NULL) {
+        result = PyErr_Occurred() ? -1 : 0;
+        goto done;
+    }
+    own = PyObject_GetAttr(identity, PyTuple_GET_ITEM(tables, 3));
+    if (own == dead) {
+        numbers = PyObject_GetAttr(identity, PyTuple_GET_ITEM(tables, 4));
+        if (numbers != NULL && PyList_Check(numbers)
+            && PyDict_DelItem(identities, key) == 0) {
+            result = forget_numbers(PyTuple_GET_ITEM(tables, 1), identity,
+                                    numbers);
+        }
+    }
+    else if (own != NULL) {
+        result = 0;
+    }
+done:
+    Py_XDECREF(key);
+    Py_XDECREF(own);
+    Py_XDECREF(numbers);
+    Py_XDECREF(identity); /* may run Python code */
+    return result < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef forget_object_def
+    = {"_forget_object", forget_object, METH_O,
+       PyDoc_STR("The callback of the weak references of atoll._rebuild.")};
+
+PyObject *
+ext_function_forgetter(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *identities;
+    PyObject *objects;
+    if (!PyArg_ParseTuple(args, "O!O!:_forgetter", &PyDict_Type, &identities,
+                          &PyDict_Type, &objects)) {
+        return NULL;
+    }
+    PyObject *tables = Py_BuildValue("(OONNN)", identities, objects,
+                                     PyUnicode_InternFromString("key"),
+                                     PyUnicode_InternFromString("ref"),
+                                     PyUnicode_InternFromString("numbers"));
+    if (tables == NULL) {
+        return NULL;
+    }
+    PyObject *func = PyCFunction_New(&forget_object_def, tables);
+    Py_DECREF(tables);
+    return func;
+}

@@ -134,6 +134,12 @@ ext_function_free_slot(fn_slot *slot);
 void
 ext_function_sweep(function_part *part, bool now);
 
+/* _forgetter(identities, objects): the callback of the weak references to what
+ * atoll._rebuild knows.  C code: CPython drops what is raised in a callback,
+ * and an interruption, or Ctrl-C, comes between two steps of Python code. */
+PyObject *
+ext_function_forgetter(PyObject *module, PyObject *args);
+
 /* function_proof.c */
 
 /* Attached.  Owns: the caller has the one use.  NULL with MemoryError. */

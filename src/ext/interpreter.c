@@ -241,7 +241,7 @@ get_usable(ext_state *st, PyObject *op)
 {
     atoll_interp *interp = get_open(st, op);
     if (interp == NULL || interp->owned
-        || atoll_interp_visit(interp, false, NULL) != ATOLL_OK) {
+        || atoll_interp_visit(interp, NULL, NULL) != ATOLL_OK) {
         return interp;
     }
     bool foreign = ext_compat_is_foreign(interp->handle);
@@ -330,7 +330,7 @@ Interpreter_get_whence(PyObject *op, void *Py_UNUSED(closure))
         text = "_interpreters module";
     }
     else if (ext_attach_is_there(interp)
-             && atoll_interp_visit(interp, false, NULL) == ATOLL_OK) {
+             && atoll_interp_visit(interp, NULL, NULL) == ATOLL_OK) {
         text = ext_compat_whence(interp->handle);
         atoll_interp_leave(interp, false);
     }
@@ -399,7 +399,7 @@ Interpreter_is_running(PyObject *op, PyTypeObject *cls,
     if (interp == NULL) {
         return NULL;
     }
-    if (atoll_interp_visit(interp, false, NULL) != ATOLL_OK) {
+    if (atoll_interp_visit(interp, NULL, NULL) != ATOLL_OK) {
         return ext_error_format(st, EXT_ERR_NOT_FOUND,
                                 "unrecognized interpreter ID %lld",
                                 (long long)interp->id);

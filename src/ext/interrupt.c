@@ -21,6 +21,10 @@
  * nothing, the next call is never hit, and an interruption that was promised
  * (interrupt() said True) is never forgotten.
  *
+ * A call begins when it has its interpreter's slot.  The first one sets the
+ * interpreter up, which may take a while and must not be cut short: what it is
+ * told meanwhile waits until that is done (`settled`).
+ *
  * A call that is made from inside a call is interrupted with it: its visit is
  * linked as `above`.  A wait of atoll's is woken through the thread's parker
  * and looks at the mark itself (ext_run_check).
@@ -324,7 +328,7 @@ deliver(void *arg)
     ext_visit *visit = interp->run;
     unsigned long runner = interp->runner;
     ext_state *st = interp->ext;
-    if (visit != NULL && visit->deliver && st != NULL) {
+    if (visit != NULL && visit->deliver && visit->settled && st != NULL) {
         if (runner != atoll_thread_ident()) {
             other = visit;
         }
@@ -397,7 +401,8 @@ int
 ext_run_check(ext_state *st)
 {
     ext_visit *visit = ext_attach_top();
-    if (visit != NULL && visit->run && ext_interrupt_take_mark(visit) < 0) {
+    if (visit != NULL && visit->run && visit->settled
+        && ext_interrupt_take_mark(visit) < 0) {
         return -1;
     }
     PyThreadState *state = PyThreadState_Get();
@@ -447,6 +452,9 @@ seal(ext_visit *visit)
 int
 ext_interrupt_begin_code(ext_visit *visit)
 {
+    if (ATOLL_UNLIKELY(visit->deliver) && ext_interrupt_take_mark(visit) < 0) {
+        return -1; /* what is called may be C code, which would not look */
+    }
     if (ATOLL_UNLIKELY(visit->owed)) {
         raise_again(visit);
         return -1;

@@ -426,7 +426,7 @@ static bool
 runs_for_others(atoll_interp *interp)
 {
     if (_PyInterpreterState_IsRunningMain == NULL
-        || atoll_interp_visit(interp, false, NULL) != ATOLL_OK) {
+        || atoll_interp_visit(interp, NULL, NULL) != ATOLL_OK) {
         return false;
     }
     bool running = _PyInterpreterState_IsRunningMain(interp->handle);

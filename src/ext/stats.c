@@ -104,8 +104,9 @@ ext_stats_read(atoll_interp *interp, const ext_look *look, ext_stats *out)
     out->name = interp->name == NULL ? NULL : strdup(interp->name);
     out->state = name_state(interp->life, running || interp->running);
     out->views = interp->holds;
-    if (interp->run != NULL) {
-        cpu += ext_stats_call_cpu(interp->run);
+    ext_visit *run = interp->run;
+    if (run != NULL && run->settled) {
+        cpu += ext_stats_call_cpu(run);
     }
     now = interp->died != 0 ? interp->died : now;
     atoll_mutex_unlock(&interp->lock);

@@ -290,6 +290,18 @@ def import_again(counter: AtomicInt) -> None:
         importlib.import_module("colorsys")
 
 
+def identify_and_drop(counter: AtomicInt) -> None:
+    from atoll import _core, _rebuild
+
+    class Known:
+        pass
+
+    while True:
+        counter.add(1)
+        for _ in range(100):
+            _rebuild.identify(Known(), _core._unique_id(), True)
+
+
 def counter_add(counter: AtomicInt) -> None:
     counter.add(1)
 

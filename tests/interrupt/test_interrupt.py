@@ -6,11 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import stop_functions as functions
-from children import LIMIT, LONG
+from children import LIMIT, LONG, run_child
 
 import atoll
 from atoll.sync import AtomicInt, Barrier, Condition, Event, Lock, RLock, Semaphore
@@ -452,6 +453,34 @@ class TestThreads:
         assert [entry.exc_type for entry in reported] == [atoll.ExecutionInterrupted]
 
 
+class TestFirstCall:
+    """It sets its interpreter up; what it is told meanwhile reaches its code."""
+
+    @pytest.mark.parametrize(
+        "exc", [atoll.Interrupted, functions.Custom(1, "early")], ids=["plain", "custom"]
+    )
+    def test_interrupt(self, exc: Any, counter: AtomicInt) -> None:
+        for _ in range(10):
+            with atoll.create() as interp:
+                thread = in_thread(interp, functions.spin, counter)
+                while not interp.is_running():
+                    pass
+                assert interp.interrupt(exc)
+                error = outcome(thread)
+                assert type(error) is atoll.ExecutionInterrupted
+                assert type(error.__cause__) is (exc if isinstance(exc, type) else type(exc))
+
+    def test_close(self, counter: AtomicInt) -> None:
+        for number in range(20):
+            interp = atoll.create()
+            thread = in_thread(interp, functions.spin, counter)
+            while number % 2 and not interp.is_running() and thread.is_alive():
+                pass
+            interp.close(interrupt=True, timeout=LIMIT)
+            assert isinstance(outcome(thread), atoll.InterpreterError)
+            assert interp not in atoll.list_all()
+
+
 class TestDropped:
     """What is told where exceptions are dropped ends the call all the same."""
 
@@ -482,6 +511,25 @@ class TestDropped:
             moving(counter, counter.load())
             assert interp.interrupt()
             assert type(outcome(thread)) is atoll.ExecutionInterrupted
+
+    def test_where_the_end_of_objects_is_noticed(self) -> None:
+        """Atoll's own callback of weak references lets none through, and complains of none."""
+        run_child(f"""
+            import sys
+            sys.path.insert(0, {str(Path(__file__).parent)!r})
+            import atoll, stop_functions as functions
+            from atoll.sync import AtomicInt
+            counter = AtomicInt(0)
+            with atoll.create() as interp:
+                for _ in range(200):
+                    thread = interp.call_in_thread(functions.identify_and_drop, counter)
+                    future, before = thread.future, counter.load()
+                    while counter.load() < before + 100:
+                        pass
+                    assert interp.interrupt()
+                    assert type(future.exception()) is atoll.ExecutionInterrupted
+                    thread.join()
+        """).check()
 
     def test_in_a_pool(self, counter: AtomicInt) -> None:
         with atoll.InterpreterPoolExecutor(1) as pool:
