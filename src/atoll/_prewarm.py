@@ -22,15 +22,31 @@ _thread: threading.Thread | None = None
 _ending = False
 
 
+def _lacks(config: InterpreterConfig) -> bool:
+    """Locks: _lock.  Is a spare of this config missing?"""
+    wanted = sum(count for other, count in _handles.values() if other == config)
+    return len(_spares.get(config, ())) < wanted
+
+
 def _missing() -> InterpreterConfig | None:
     """Locks: _lock.  A config of which a spare is missing."""
-    wanted: dict[InterpreterConfig, int] = {}
-    for config, count in _handles.values():
-        wanted[config] = wanted.get(config, 0) + count
-    for config, count in wanted.items():
-        if len(_spares.setdefault(config, deque())) < count:
+    for config, _ in _handles.values():
+        if _lacks(config):
             return config
     return None
+
+
+def _make_one(config: InterpreterConfig) -> None:
+    """One more spare, unless its handle has been closed by the time that it is ready."""
+    spare = _core._create(_make.raw_config(config), _make.snapshot("process", config=config), True)
+    _core._warm(spare)
+    with _wanted:
+        kept = _lacks(config)
+        if kept:
+            _spares.setdefault(config, deque()).append(spare)
+            _wanted.notify_all()
+    if not kept:
+        spare.close()
 
 
 def _refill() -> None:
@@ -46,17 +62,12 @@ def _refill() -> None:
                 _thread = None
                 return
         try:
-            spare = _core._create(_make.raw_config(config), _make.snapshot("process", config=config), True)
-            _core._warm(spare)
+            _make_one(config)
         except BaseException:
             with _wanted:
                 _thread = None  # create() goes on without spares, and asks for them again
                 _wanted.notify_all()
             raise
-        with _wanted:
-            _spares.setdefault(config, deque()).append(spare)
-            _wanted.notify_all()
-        del spare
 
 
 def _take(config: Any) -> _core.Interpreter | None:

@@ -26,6 +26,19 @@ def test_gives_out_spares() -> None:
     assert [interp.id for interp in atoll.list_all()] == before
 
 
+def test_closed_while_one_is_made() -> None:
+    """It is ended, too, once it is ready."""
+    for _ in range(5):
+        with atoll.prewarm(1) as warm:
+            assert warm.wait(LIMIT)
+            atoll.create().close()
+        for thread in threading.enumerate():
+            if thread.name == "atoll-prewarm":
+                thread.join(LIMIT)
+                assert not thread.is_alive()
+        assert warm.ready() == 0
+
+
 def test_no_spare_can_be_reached() -> None:
     with atoll.prewarm(1) as warm:
         assert warm.wait(LIMIT)
