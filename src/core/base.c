@@ -6,6 +6,7 @@
 #include "base.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "atomic.h"
 
@@ -58,6 +59,14 @@ atoll_calloc(size_t count, size_t size)
 {
     return must_fail() ? NULL
                        : counted(calloc(count ? count : 1, size ? size : 1));
+}
+
+char *
+atoll_strdup(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = atoll_malloc(size);
+    return copy == NULL ? NULL : memcpy(copy, text, size);
 }
 
 void *

@@ -54,6 +54,8 @@ void *
 atoll_calloc(size_t count, size_t size) ATOLL_MUST_CHECK;
 void *
 atoll_realloc(void *ptr, size_t size) ATOLL_MUST_CHECK;
+char *
+atoll_strdup(const char *text) ATOLL_MUST_CHECK;
 void
 atoll_free(void *ptr);
 /* For memory that is kept and handed out again without malloc: must this

@@ -582,13 +582,7 @@ set_up(atoll_interp *interp, char **out_message)
               ? NULL
               : PyUnicode_FromFormat("%s: %S", Py_TYPE(error)->tp_name, error);
     const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
-    if (utf8 != NULL) {
-        size_t size = strlen(utf8) + 1;
-        *out_message = atoll_malloc(size);
-        if (*out_message != NULL) {
-            memcpy(*out_message, utf8, size);
-        }
-    }
+    *out_message = utf8 == NULL ? NULL : atoll_strdup(utf8);
     PyErr_Clear();
     Py_XDECREF(text);
     Py_XDECREF(error);
@@ -736,9 +730,8 @@ ext_attach_enter(ext_state *st, atoll_interp *interp, unsigned flags,
     thread_table *table = get_table();
     if (table == NULL) {
         PyErr_NoMemory();
-        return -1;
     }
-    if (check_depth(table, flags) < 0) {
+    if (table == NULL || check_depth(table, flags) < 0) {
         return -1;
     }
     memset(visit, 0, sizeof(*visit));
@@ -840,6 +833,7 @@ ext_attach_begin_call(ext_visit *visit)
     /* No mark can be set: the visit is not the record's running call. */
     visit->interrupted = visit->deliver = visit->timed_out = false;
     visit->running = visit->owed = false;
+    visit->waits = 0;
     visit->pause = visit->patience = 0;
     visit->patient = visit->failed = false;
     begin_span(visit);

@@ -50,7 +50,8 @@ typedef struct ext_visit {
     /* Only the thread itself, attached to interp. */
     PyObject *told; /* the exception by which it was told; owned */
     bool running;   /* what was called runs, not atoll around it */
-    bool owed;      /* it was told while it did not: whatever became of that
+    int64_t waits; /* since when what it is to be told cannot be built, or 0 */
+    bool owed;     /* it was told while it did not: whatever became of that
                      * exception, the call is interrupted */
     /* Only the thread itself, attached to the outer interpreter. */
     PyObject *outer_error; /* raised there by a signal handler: overrides

@@ -55,6 +55,8 @@
 #define LAST_PAUSE (5000 * EXT_MS)
 /* Pending calls on their way at the same time, of the 32 that 3.12 has. */
 #define MAX_TOLD 4
+/* Until an exception that cannot be built is Interrupted instead. */
+#define MAX_WAIT (1000 * EXT_MS)
 
 typedef struct interrupt_part {
     PyTypeObject *carrier; /* what SetAsyncExc is given */
@@ -193,6 +195,21 @@ pass_on(ext_visit *above)
 
 /* --- raising -------------------------------------------------------------- */
 
+/* The exception in the frame; NULL (no exception is set): it cannot be built
+ * here.  Attached: to the marked interpreter. */
+static PyObject *
+build_error(ext_state *st, const atoll_frame *frame)
+{
+    PyObject *error = ext_decode(st, frame);
+    if (error == NULL
+        || (!PyExceptionInstance_Check(error)
+            && !PyExceptionClass_Check(error))) {
+        PyErr_Clear();
+        Py_CLEAR(error);
+    }
+    return error;
+}
+
 /* The exception of a mark.  Attached: to the marked interpreter.
  * Owns: takes the frame's reference.  New reference; never NULL. */
 static PyObject *
@@ -200,14 +217,8 @@ make_error(ext_state *st, atoll_frame *frame)
 {
     PyObject *error = NULL;
     if (frame != NULL) {
-        error = ext_decode(st, frame);
+        error = build_error(st, frame);
         atoll_frame_release(frame);
-        if (error == NULL
-            || (!PyExceptionInstance_Check(error)
-                && !PyExceptionClass_Check(error))) {
-            PyErr_Clear();
-            Py_CLEAR(error);
-        }
     }
     if (error == NULL) {
         error = Py_NewRef(ext_error_type(st, EXT_ERR_INTERRUPTED));
@@ -286,6 +297,36 @@ ext_interrupt_take_mark(ext_visit *visit)
     return -1;
 }
 
+/* While the arguments are built, the module of what is to be raised may just
+ * be half imported: then it can wait.  The mark stays, and its timer tells the
+ * call again. */
+static bool
+can_wait(ext_visit *visit)
+{
+    bool waits = false;
+    int64_t now = atoll_now();
+    if (visit->running
+        || (visit->waits != 0 && now - visit->waits > MAX_WAIT)) {
+        return false;
+    }
+    atoll_mutex_lock(&visit->interp->lock);
+    atoll_frame *frame = visit->deliver ? visit->error : NULL;
+    if (frame != NULL) {
+        atoll_frame_acquire(frame);
+    }
+    atoll_mutex_unlock(&visit->interp->lock);
+    if (frame != NULL) {
+        PyObject *error = build_error(visit->state, frame);
+        atoll_frame_release(frame);
+        waits = error == NULL;
+        if (waits && visit->waits == 0) {
+            visit->waits = now;
+        }
+        Py_XDECREF(error);
+    }
+    return waits;
+}
+
 /* Raises what the call was interrupted with, once more. */
 static void
 raise_again(ext_visit *visit)
@@ -341,7 +382,7 @@ deliver(void *arg)
     atoll_interp_release(interp);
     if (mine != NULL) {
         /* A mark that is not taken is told again by the visit's timer. */
-        return ext_interrupt_imports(PyThreadState_Get())
+        return ext_interrupt_imports(PyThreadState_Get()) || can_wait(mine)
                    ? 0
                    : ext_interrupt_take_mark(mine);
     }

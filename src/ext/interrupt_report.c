@@ -54,13 +54,7 @@ read_stack(ext_probe *probe)
         Py_DECREF(frame);
     }
     const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
-    if (utf8 != NULL) {
-        size_t size = strlen(utf8) + 1;
-        probe->text = atoll_malloc(size);
-        if (probe->text != NULL) {
-            memcpy(probe->text, utf8, size);
-        }
-    }
+    probe->text = utf8 == NULL ? NULL : atoll_strdup(utf8);
     Py_XDECREF(text);
 }
 

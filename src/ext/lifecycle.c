@@ -177,12 +177,7 @@ copy_text(PyObject *text)
         }
         utf8 = "its threads cannot be told";
     }
-    size_t size = strlen(utf8) + 1;
-    char *copy = atoll_malloc(size);
-    if (copy != NULL) {
-        memcpy(copy, utf8, size);
-    }
-    return copy;
+    return atoll_strdup(utf8);
 }
 
 /* Step 3.  Fails: -1 with an exception. */
