@@ -35,6 +35,9 @@
 /* A signal is sent again when another thread took it, after a pause. */
 #define FIRST_RETRY (1 * EXT_MS)
 #define LAST_RETRY (16 * EXT_MS)
+/* And when nobody took it: after a pause that doubles, so many times. */
+#define FIRST_NUDGE (20 * EXT_MS)
+#define NUDGES 7
 
 /* Handlers that were there before ours, one on top of the other. */
 #define MAX_SIGNAL 65
@@ -378,9 +381,11 @@ ext_signals_look(void)
     static ticker state;
     static int64_t retry_at = ATOLL_FOREVER;
     static int64_t pause = FIRST_RETRY;
+    static int nudges;
     int64_t next = tick(&state);
     bool send = atomic_exchange(&signals.ring, false);
     if (send) {
+        nudges = 0;
         pause = FIRST_RETRY;
         retry_at = ATOLL_FOREVER;
     }
@@ -392,9 +397,15 @@ ext_signals_look(void)
         retry_at = ATOLL_FOREVER;
         send = true;
     }
-    if (send && atomic_load(&signals.unseen) && send_signal()) {
-        atomic_store(&signals.again, true);
-        return atoll_now();
+    if (send && atomic_load(&signals.unseen)) {
+        if (send_signal()) {
+            atomic_store(&signals.again, true);
+            return atoll_now();
+        }
+        if (nudges < NUDGES) {
+            /* 3.12 may lose that a pending call was added. */
+            retry_at = atoll_now() + (FIRST_NUDGE << nudges++);
+        }
     }
     return next < retry_at ? next : retry_at;
 }
