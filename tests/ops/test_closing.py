@@ -13,6 +13,7 @@ import closing_functions as functions
 import pytest
 
 import atoll
+from atoll import _core
 from atoll.sync import Event
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
@@ -427,6 +428,24 @@ class TestCallback:
         interp.close()
         """
         run_child(code, options=["-W", "ignore"]).check("other\nclosed in parent\n")
+
+    def test_its_home_is_closed_at_the_same_time(self) -> None:
+        """Told or not, nothing hangs, and nothing is left."""
+        before = _core._alive()
+        queue = atoll.create_queue()
+        for _ in range(10):
+            home, target = atoll.create(), atoll.create()
+            home.call(functions.watch, target, queue)
+            threads = [threading.Thread(target=interp.close) for interp in (home, target)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            del home, target, threads
+        assert queue.qsize() <= 10
+        del queue
+        gc.collect()
+        assert _core._alive() == before
 
     def test_many_threads(self) -> None:
         """Each callback is called once, whoever closes while others add."""
