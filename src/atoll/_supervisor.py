@@ -112,8 +112,6 @@ class Supervisor:
                 on_exit,
             )
         )
-        self._finalizer = weakref.finalize(self, _dropped, self._loop)
-        self._finalizer.atexit = False
 
     def __repr__(self) -> str:
         with self._loop.changed:
@@ -131,7 +129,13 @@ class Supervisor:
 
         Raises RuntimeError if it was started before.
         """
-        self._loop.start()
+        finalizer = weakref.finalize(self, _dropped, self._loop)
+        finalizer.atexit = False
+        try:
+            self._loop.start(finalizer)
+        except RuntimeError:
+            finalizer.detach()
+            raise
 
     def add(
         self,
@@ -218,9 +222,9 @@ class Supervisor:
             timeout = min(_seconds(timeout, "timeout"), threading.TIMEOUT_MAX)
         with loop.changed:
             done = loop.changed.wait_for(loop.is_idle, timeout)
-            failure = loop.failure if loop.state == "stopped" else None
-        if failure is not None:
-            raise failure
+            error = loop.make_error() if loop.state == "stopped" else None
+        if error is not None:
+            raise error
         return done
 
     def stop(self, *, interrupt: bool = False) -> list[WorkerExit]:
@@ -269,8 +273,9 @@ class Supervisor:
         traceback: TracebackType | None,
     ) -> None:
         self.stop(interrupt=exc_type is not None)
-        if exc_type is None and self._loop.failure is not None:
-            raise self._loop.failure
+        error = self._loop.make_error() if exc_type is None else None
+        if error is not None:
+            raise error
 
 
 def _dropped(loop: Loop) -> None:

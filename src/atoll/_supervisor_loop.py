@@ -126,6 +126,8 @@ class Loop:
     workers: dict[str, Worker] = field(default_factory=dict)
     exits: deque[WorkerExit] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     thread: threading.Thread | None = None
+    #: Of the Supervisor; it refers to this, so it goes when this ends.
+    finalizer: weakref.finalize[Any, Any] | None = None
     # The supervisor's thread's.
     hurry: bool = False  # nobody has time to be asked
     counted: deque[tuple[float, WorkerExit]] = field(default_factory=deque)
@@ -134,10 +136,11 @@ class Loop:
 
     # --- for others
 
-    def start(self) -> None:
+    def start(self, finalizer: weakref.finalize[Any, Any]) -> None:
         with self.changed:
             if self.state != "new":
                 raise RuntimeError(f"a supervisor is started once: this one is {self.state}")
+            self.finalizer = finalizer
             self.thread = threading.Thread(target=self._work, name="atoll-supervisor", daemon=False)
             self.state = "running"
             _running.add(self)
@@ -177,6 +180,15 @@ class Loop:
             return self.state == "stopped"
         return self.state != "new" and all(worker.state == "ended" for worker in self.workers.values())
 
+    def make_error(self) -> SupervisorError | None:
+        """What to raise if it has given up: a new one each time, whose traceback is the raiser's."""
+        failure = self.failure
+        if failure is None:
+            return None
+        error = SupervisorError(str(failure), failure.exits)
+        error.__cause__ = failure.__cause__
+        return error
+
     def request(self, name: str, *args: Any) -> None:
         self.inbox.put((getattr(self, f"_{name}"), *args))
 
@@ -185,6 +197,7 @@ class Loop:
         self.changed = threading.Condition()
         self.inbox = queue.SimpleQueue()
         self.state = "stopped"
+        self._forget()
         for worker in self.workers.values():
             worker.state, worker.run = "ended", None
 
@@ -213,11 +226,20 @@ class Loop:
                     worker.run.interrupt()
             raise
         finally:
+            log.info("supervisor stopped")
+            self._forget()
+            _running.discard(self)
             with self.changed:
                 self.state = "stopped"
                 self.changed.notify_all()
-            _running.discard(self)
-            log.info("supervisor stopped")
+
+    def _forget(self) -> None:
+        """It is over: callbacks and arguments may refer to whoever refers to this."""
+        if self.finalizer is not None:
+            self.finalizer.detach()
+        self.options.on_start = self.options.on_exit = None
+        for worker in self.workers.values():
+            worker.args, worker.kwargs = (), {}
 
     def _is_finished(self) -> bool:
         return self.state == "stopping" and all(w.run is None for w in self.workers.values())

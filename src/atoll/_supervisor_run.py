@@ -182,6 +182,8 @@ class Run(InterpreterThread["None"]):
         kind, status, traceback = "returned", None, ""
         if self._outcome is not None and not self._outcome[0]:
             error = self._outcome[1]
+        if error is not None:
+            error.__traceback__ = None  # it is atoll's own frames, which would keep this thread
         if isinstance(error, ExecutionFailed):
             traceback = error.excinfo.errdisplay or ""
         if given_up or self._stuck:

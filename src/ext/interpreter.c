@@ -187,6 +187,27 @@ Interpreter_traverse(PyObject *op, visitproc visit, void *arg)
     return 0;
 }
 
+/* The dead weak reference to a handle that went goes, too, but not the one to
+ * a new handle for the same id. */
+static void
+forget_handle(ext_state *st, int64_t id)
+{
+    interpreter_part *part = st == NULL ? NULL : get_part(st);
+    PyObject *ref = NULL;
+    PyObject *other = NULL;
+    if (part == NULL || part->known == NULL) {
+        return; /* the module is being cleared */
+    }
+    PyObject *key = PyLong_FromLongLong(id);
+    if (key != NULL && ext_compat_dict_get(part->known, key, &ref) > 0
+        && ext_compat_weakref_get(ref, &other) == 0) {
+        (void)PyDict_DelItem(part->known, key);
+    }
+    Py_XDECREF(other);
+    Py_XDECREF(ref);
+    Py_XDECREF(key);
+}
+
 static void
 Interpreter_dealloc(PyObject *op)
 {
@@ -197,13 +218,16 @@ Interpreter_dealloc(PyObject *op)
         PyObject_ClearWeakRefs(op);
     }
     atoll_interp *interp = self->interp;
+    PyObject *error = PyErr_GetRaisedException();
+    if (interp != NULL) {
+        forget_handle(ext_state_of_class(type), interp->id);
+    }
     if (self->stdlib_ref && !ext_compat_is_finalizing()) {
-        PyObject *error = PyErr_GetRaisedException();
         if (count_stdlib(interp->id, "decref") < 0) {
             PyErr_Clear(); /* it was ended meanwhile */
         }
-        PyErr_SetRaisedException(error);
     }
+    PyErr_SetRaisedException(error);
     if (interp != NULL && self->inside) {
         atoll_interp_release(interp);
     }
@@ -669,18 +693,6 @@ Interpreter_call_as(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         return NULL;
     }
     return call_with(st, op, args, nargs, kwnames, &within, call);
-}
-
-static PyObject *
-Interpreter_stack_of(PyObject *op, PyTypeObject *Py_UNUSED(cls),
-                     PyObject *const *args, Py_ssize_t nargs,
-                     PyObject *Py_UNUSED(kwnames))
-{
-    unsigned long ident = nargs == 1 ? PyLong_AsUnsignedLong(args[0]) : 0;
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    return ext_interrupt_stack(((InterpreterObject *)op)->interp, ident);
 }
 
 static PyObject *

@@ -1,9 +1,10 @@
 /* The module's functions about interpreters: create, list_all, get_current ...
  */
-#include "interpreter.h"
+#include "interpreter_impl.h"
 
 #include "create.h"
 #include "errors.h"
+#include "interrupt.h"
 #include "lifecycle.h"
 #include "transfer.h"
 
@@ -149,6 +150,19 @@ core_is_shareable(PyObject *module, PyObject *obj)
 {
     int result = ext_is_shareable(ext_state_of_module(module), obj);
     return result < 0 ? NULL : PyBool_FromLong(result);
+}
+
+/* _stack_of(ident): for atoll/_watch.py. */
+PyObject *
+Interpreter_stack_of(PyObject *op, PyTypeObject *Py_UNUSED(cls),
+                     PyObject *const *args, Py_ssize_t nargs,
+                     PyObject *Py_UNUSED(kwnames))
+{
+    unsigned long ident = nargs == 1 ? PyLong_AsUnsignedLong(args[0]) : 0;
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    return ext_interrupt_stack(ext_interpreter_record(op), ident);
 }
 
 PyMethodDef ext_interpreter_functions[] = {

@@ -15,5 +15,6 @@ INTERPRETER_METHOD(Interpreter_limits);
 INTERPRETER_METHOD(Interpreter_stats);
 INTERPRETER_METHOD(Interpreter_stacks);
 INTERPRETER_METHOD(Interpreter_add_close_callback);
+INTERPRETER_METHOD(Interpreter_stack_of);
 
 #endif

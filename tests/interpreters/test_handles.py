@@ -370,6 +370,30 @@ class TestClosed:
         assert isinstance(interp.whence, str)
 
 
+class TestNothingIsLeft:
+    def test_of_handles_that_went(self) -> None:
+        def count() -> int:
+            gc.collect()
+            return sum(type(found) is weakref.ref for found in gc.get_objects())
+
+        atoll.create().close()
+        before = count()
+        for _ in range(20):
+            atoll.create().close()
+        assert count() <= before + 5
+
+    def test_a_new_handle_for_the_same(self) -> None:
+        interp = atoll.create()
+        other = atoll.create()
+        number = interp.id
+        other.prepare_main(interp=interp)  # which keeps it open
+        for _ in range(3):
+            del interp
+            interp = atoll.Interpreter(number)
+            assert interp is atoll.Interpreter(number)
+        other.close()
+
+
 class TestShareable:
     @pytest.mark.parametrize(
         "value",

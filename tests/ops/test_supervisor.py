@@ -8,6 +8,7 @@ import os
 import pickle
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -517,6 +518,51 @@ class TestStop:
         assert ended.get(timeout=LIMIT) == "asked"
         thread.join(LIMIT)
         assert not thread.is_alive()
+
+
+class TestNothingIsLeft:
+    @pytest.mark.parametrize("how", ["never started", "stopped", "failed", "failed and heard"])
+    def test_of_the_supervisor(self, how: str) -> None:
+        """Not even where its callback, or its error, refers to it."""
+
+        class Mark:
+            pass
+
+        def use() -> weakref.ref[Any]:
+            supervisor = atoll.Supervisor(max_restarts=0, on_exit=lambda exit: supervisor.exits.clear())
+            supervisor.mark = Mark()  # type: ignore[attr-defined]
+            supervisor.add("worker", supervised.end, ("fail" if "failed" in how else "return",))
+            if how != "never started":
+                supervisor.start()
+            if how == "stopped":
+                supervisor.wait(LIMIT)
+                supervisor.stop()
+            elif how == "failed and heard":
+                with pytest.raises(atoll.SupervisorError):
+                    supervisor.wait(LIMIT)
+            thread = supervisor._loop.thread
+            if thread is not None:
+                thread.join(LIMIT)
+            return weakref.ref(supervisor.mark)  # type: ignore[attr-defined]
+
+        before = atoll.list_all()
+        gone = use()
+        gc.collect()
+        assert gone() is None
+        assert atoll.list_all() == before
+
+    def test_of_the_runs(self) -> None:
+        """What is remembered of a run keeps neither its thread nor what it was given."""
+        with atoll.Supervisor(max_restarts=None, backoff=0.0) as supervisor:
+            worker = Worker(supervisor)
+            for how in ("fail", "exit", "fail"):
+                worker.wait()
+                worker.end(how, 1)
+            worker.wait()
+            supervisor.stop()
+            assert len(supervisor.exits) == 4
+            gc.collect()
+            assert not [thread for thread in gc.get_objects() if isinstance(thread, _supervisor_run.Run)]
 
 
 class TestCallbacks:
