@@ -1,3 +1,5 @@
+import sys
+
 import atoll
 from atoll.sync import Event
 
@@ -32,5 +34,5 @@ with atoll.create(name="parser") as interp:
 
     # The same of all interpreters, the most recent call first.
     print()
-    atoll.dump_stacks(1)  # a file descriptor, or an object with write(); sys.stderr if none
+    atoll.dump_stacks(sys.stdout)  # or a file descriptor; sys.stderr if no file is named
     finish.set()

@@ -137,7 +137,7 @@ def track_memory() -> None:
     C libraries take from malloc themselves (arrays of numpy, say), nor memory
     maps, nor messages on their way.
 
-    Raises InterpreterError if the allocators are wrapped already (``-X dev``,
-    PYTHONMALLOC, tracemalloc; tracemalloc may start later).
+    Raises InterpreterError if the allocators are not the usual ones (``-X dev``,
+    a PYTHONMALLOC other than ``malloc``, tracemalloc; tracemalloc may start later).
     """
     _core._track_memory()

@@ -40,6 +40,7 @@
 
 #include "errors.h"
 #include "interrupt_limits.h"
+#include "memory.h"
 #include "module.h"
 #include "run.h"
 #include "transfer.h"
@@ -217,7 +218,10 @@ make_error(ext_state *st, atoll_frame *frame)
 {
     PyObject *error = NULL;
     if (frame != NULL) {
+        /* It may be that there is no memory left (limits). */
+        int64_t limit = ext_memory_lift_limit(st->self->handle);
         error = build_error(st, frame);
+        ext_memory_restore_limit(st->self->handle, limit);
         atoll_frame_release(frame);
     }
     if (error == NULL) {

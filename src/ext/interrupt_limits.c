@@ -527,14 +527,16 @@ ext_guard_begin(ext_guard *guard, ext_visit *visit)
 void
 ext_guard_failed(ext_guard *guard, ext_visit *visit)
 {
-    if (guard->limits->most[EXT_LIMIT_MEMORY] < 0
-        || !PyErr_ExceptionMatches(PyExc_MemoryError)
-        || !ext_memory_is_over(visit->interp->handle)) {
+    if (guard->limits->most[EXT_LIMIT_MEMORY] < 0) {
+        return;
+    }
+    /* It is over; there must be room to tell of it. */
+    bool over = ext_memory_is_over(visit->interp->handle);
+    (void)ext_memory_lift_limit(visit->interp->handle);
+    if (!over || !PyErr_ExceptionMatches(PyExc_MemoryError)) {
         return;
     }
     PyObject *error = PyErr_GetRaisedException();
-    ext_memory_set_limit(visit->interp->handle,
-                         EXT_MEMORY_UNLIMITED); /* room for it */
     if (raise_now(guard, visit, EXT_LIMIT_MEMORY) < 0) {
         PyObject *better = PyErr_GetRaisedException();
         if (better != error && PyExceptionInstance_Check(better)) {

@@ -76,6 +76,12 @@ Limits_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
                         "this CPython does not let atoll interrupt");
         return NULL;
     }
+    if (most[EXT_LIMIT_CPU] >= 0
+        && atoll_thread_cpu((long)PyThreadState_Get()->native_thread_id) < 0) {
+        PyErr_SetString(PyExc_NotImplementedError,
+                        "this system does not tell the CPU time of threads");
+        return NULL;
+    }
     if (most[EXT_LIMIT_MEMORY] >= 0 && ext_memory_track(st) < 0) {
         return NULL;
     }

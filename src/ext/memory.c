@@ -3,7 +3,8 @@
  * Two of CPython's allocators are wrapped: RAW, from which pymalloc takes
  * whatever is larger than 512 bytes, and the one for arenas, from which it
  * takes 1 MiB at a time for the rest.  So an interpreter's memory is known to
- * about an arena.  Not seen is what does not go that way: C libraries' own
+ * about an arena; with PYTHONMALLOC=malloc, where all three domains are wrapped,
+ * to the byte.  Not seen is what does not go that way: C libraries' own
  * malloc (numpy's arrays, zlib's windows), mmap, atoll's messages on their way.
  *
  * A request is charged to the interpreter to which the thread is attached, a
@@ -36,6 +37,8 @@
 #include "../core/table.h"
 
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 
 #if defined(__APPLE__)
 #include <malloc/malloc.h>
@@ -308,36 +311,51 @@ ext_memory_is_tracked(void)
     return atomic_load(&memory.tracked);
 }
 
-/* Not with PYTHONMALLOC=malloc and its kin. */
+/* PYTHONMALLOC=mimalloc: neither RAW nor arenas tell what it takes. */
 static bool
-uses_pymalloc(void)
+uses_mimalloc(void)
 {
-    PyObject *func = PySys_GetObject("getallocatedblocks"); /* borrowed */
-    PyObject *count = func == NULL ? NULL : PyObject_CallNoArgs(func);
-    bool found = count != NULL && PyLong_AsLong(count) > 0;
-    Py_XDECREF(count);
-    PyErr_Clear();
-    return found;
+    const char *chosen = getenv("PYTHONMALLOC");
+    return chosen != NULL && strncmp(chosen, "mimalloc", 8) == 0;
+}
+
+/* PYTHONMALLOC=malloc: do all domains use the functions of RAW? */
+static bool
+uses_malloc(const PyMemAllocatorEx *raw)
+{
+    PyMemAllocatorEx mem;
+    PyMemAllocatorEx obj;
+    PyMem_GetAllocator(PYMEM_DOMAIN_MEM, &mem);
+    PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &obj);
+    return mem.malloc == raw->malloc && obj.malloc == raw->malloc;
 }
 
 /* Locks: memory.installing.  False: somebody else has wrapped them, with
- * headers of his own (debug hooks) or books that must agree (tracemalloc). */
+ * headers of his own (debug hooks) or books that must agree (tracemalloc):
+ * then there is a context. */
 static bool
 install(void)
 {
     PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &memory.raw);
     PyObject_GetArenaAllocator(&memory.arenas);
-    if (memory.raw.ctx != NULL) {
+    if (memory.raw.ctx != NULL || uses_mimalloc()) {
         return false;
     }
     PyMemAllocatorEx raw
         = {memory.raw.ctx, raw_malloc, raw_calloc, raw_realloc, raw_free};
     PyObjectArenaAllocator arenas
         = {memory.arenas.ctx, arena_alloc, arena_free};
+    bool all = uses_malloc(&memory.raw);
     /* Whoever sees the new functions sees what they call. */
     atomic_thread_fence(memory_order_seq_cst);
     PyMem_SetAllocator(PYMEM_DOMAIN_RAW, &raw);
-    PyObject_SetArenaAllocator(&arenas);
+    if (all) {
+        PyMem_SetAllocator(PYMEM_DOMAIN_MEM, &raw);
+        PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &raw);
+    }
+    else {
+        PyObject_SetArenaAllocator(&arenas);
+    }
     atomic_store(&memory.tracked, true);
     return true;
 }
@@ -348,21 +366,15 @@ ext_memory_track(ext_state *st)
     if (ext_memory_is_tracked()) {
         return 0;
     }
-    if (!uses_pymalloc()) {
-        ext_error_format(st, EXT_ERR_INTERPRETER,
-                         "memory cannot be tracked: pymalloc is not used "
-                         "(PYTHONMALLOC)");
-        return -1;
-    }
-    Py_BEGIN_ALLOW_THREADS(void)
-    pthread_mutex_lock(&memory.installing);
-    Py_END_ALLOW_THREADS
+    PyThreadState *saved = PyEval_SaveThread();
+    (void)pthread_mutex_lock(&memory.installing);
+    PyEval_RestoreThread(saved);
     bool done = ext_memory_is_tracked() || install();
     (void)pthread_mutex_unlock(&memory.installing);
     if (!done) {
         ext_error_format(st, EXT_ERR_INTERPRETER,
                          "memory cannot be tracked: CPython's allocators are "
-                         "wrapped already (by -X dev, PYTHONMALLOC=debug or "
+                         "not its usual ones (-X dev, PYTHONMALLOC, "
                          "tracemalloc)");
         return -1;
     }
@@ -381,6 +393,22 @@ ext_memory_set_limit(void *handle, int64_t limit)
     ext_memory_account *account = look_up(handle);
     atomic_store(&account->over, false);
     atomic_store(&account->limit, limit);
+}
+
+int64_t
+ext_memory_lift_limit(void *handle)
+{
+    return ext_memory_is_tracked()
+               ? atomic_exchange(&look_up(handle)->limit, EXT_MEMORY_UNLIMITED)
+               : EXT_MEMORY_UNLIMITED;
+}
+
+void
+ext_memory_restore_limit(void *handle, int64_t limit)
+{
+    if (limit != EXT_MEMORY_UNLIMITED) {
+        atomic_store(&look_up(handle)->limit, limit);
+    }
 }
 
 bool

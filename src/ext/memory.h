@@ -29,6 +29,12 @@ ext_memory_used(void *handle);
 void
 ext_memory_set_limit(void *handle, int64_t limit);
 extern void (*ext_memory_on_over)(void);
+/* For who builds what tells of it: no limit until it is given back.
+ * Attached: to that interpreter. */
+int64_t
+ext_memory_lift_limit(void *handle);
+void
+ext_memory_restore_limit(void *handle, int64_t limit);
 /* Was it passed since it was set? */
 bool
 ext_memory_is_over(void *handle);

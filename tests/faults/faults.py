@@ -376,6 +376,28 @@ def run_deadlines() -> None:
 
 
 @scenario
+def run_limits() -> None:
+    def within() -> None:
+        with interp.limits(cpu_seconds=LIMIT, wall_seconds=LIMIT):
+            assert interp.call(there.add, 1, 2) == 3
+            interp.call(there.in_a_thread)
+
+    def over() -> None:
+        try:
+            interp.limits(cpu_seconds=0.001).exec("while True: pass")
+        except atoll.ExecutionInterrupted:
+            return  # from LimitExceeded, or what there was memory for
+        finally:
+            calm()
+            interp.limits()
+        raise AssertionError("it ended")
+
+    with interpreter() as interp:
+        survive("call within limits", within, usable=works(interp))
+        survive("call over its limits", over, usable=works(interp))
+
+
+@scenario
 def run_handles() -> None:
     with interpreter() as interp:
         usable = works(interp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import atoll
 
@@ -34,6 +35,12 @@ def path() -> list[str]:
 
 def add(a: int, b: int) -> int:
     return a + b
+
+
+def in_a_thread() -> None:
+    thread = threading.Thread(target=add, args=(1, 2))
+    thread.start()
+    thread.join()
 
 
 def fail(text: str) -> None:

@@ -56,6 +56,8 @@ def use(interp: atoll.Interpreter) -> None:
             interp.options(timeout=0.001).exec("while True: pass")
         except atoll.ExecutionTimeout:
             pass
+        with interp.limits(cpu_seconds=100, wall_seconds=100):
+            interp.call(there.echo, number)
         with interp.call(there.echo, buffer) as same:
             assert len(same) == 1000
         buffer = atoll.SharedBuffer(1000)

@@ -310,12 +310,12 @@ class TestSet:
         """Each has its own."""
         with contextlib.ExitStack() as stack:
             made = [stack.enter_context(atoll.create()) for _ in range(4)]
-            threads = []
+            futures = []
             for number, one in enumerate(made):
                 one.limits(cpu_seconds=0.05 * (number + 1))
-                threads.append(one.call_in_thread(functions.burn_for_ever))
-            for number, thread in enumerate(threads):
-                error = thread.future.exception(120)
+                futures.append(one.call_in_thread(functions.burn_for_ever).future)
+            for number, future in enumerate(futures):
+                error = future.exception(120)
                 assert error is not None
                 assert isinstance(error.__cause__, atoll.LimitExceeded)
                 assert error.__cause__.allowed == 0.05 * (number + 1)
@@ -385,6 +385,16 @@ def stubborn():
     while True:
         try:
             kept.append(bytes(1 << 20))
+        except MemoryError:
+            pass
+
+def exhaust():
+    # Nothing is left, not for the smallest object, when it is told.
+    kept = []
+    while True:
+        try:
+            while True:
+                kept.append(object())
         except MemoryError:
             pass
 
@@ -559,7 +569,7 @@ print("told")
         run_child(
             MEMORY
             + """
-for func, *args in ((greedy, 100_000), (greedy, 1000), (objects,), (huge,), (grow,), (stubborn,)):
+for func, *args in ((greedy, 100_000), (greedy, 1000), (objects,), (huge,), (grow,), (stubborn,), (exhaust,)):
     assert over(interp, 64 * MB, func, *args), func
     assert interp.call(len, "abc") == 3
     assert used() < 64 * MB
@@ -647,8 +657,12 @@ print("done")
 
     @pytest.mark.parametrize(
         ("env", "options"),
-        [({"PYTHONMALLOC": "debug"}, []), ({"PYTHONMALLOC": "malloc"}, []), ({}, ["-X", "tracemalloc"])],
-        ids=["debug", "malloc", "tracemalloc"],
+        [
+            ({"PYTHONMALLOC": "debug"}, []),
+            ({"PYTHONMALLOC": "malloc_debug"}, []),
+            ({}, ["-X", "tracemalloc"]),
+        ],
+        ids=["debug", "malloc_debug", "tracemalloc"],
     )
     def test_other_allocators(self, env: dict[str, str], options: list[str]) -> None:
         run_child(
@@ -671,6 +685,24 @@ print("done")
             env=env,
             options=options,
         ).check("True\n3 None\n")
+
+    def test_malloc_itself(self) -> None:
+        """PYTHONMALLOC=malloc: every block is counted."""
+        run_child(
+            MEMORY
+            + """
+before = used()
+interp.call(keep, 16 * MB, 400)
+assert 15 * MB < used() - before < 24 * MB, used() - before
+interp.call(let_go)
+assert used() - before < 1 * MB
+for func, *args in ((greedy, 100_000), (greedy, 100), (objects,), (huge,), (stubborn,)):
+    assert over(interp, 64 * MB, func, *args), func
+    assert interp.call(len, "abc") == 3
+print("counted")
+""",
+            env={"PYTHONMALLOC": "malloc"},
+        ).check("counted\n")
 
     def test_tracemalloc_later(self) -> None:
         run_child(
