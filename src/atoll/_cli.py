@@ -172,24 +172,15 @@ def run_map(args: argparse.Namespace) -> int:
         with pool:
             return work.run()
     except BrokenPipeError:
-        # Whoever read has read enough; nobody is told, as cat tells nobody.
-        _drop_output()
-        return 141
+        raise
     except OSError as error:  # of reading or writing; a task's is in its future
-        _drop_output()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is in the buffer can go nowhere
         print(f"atoll map: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     finally:
         work.stopped = True
         work.room.release(_AHEAD)
         work.bar.close()
-
-
-def _drop_output() -> None:
-    """What is in the buffer of standard output can go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def run_info(args: argparse.Namespace) -> int:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 
 from . import _progress
@@ -161,7 +160,7 @@ def explain(finding: dict[str, Any]) -> list[str]:
             lines.append(f"{module}{where}: {first['reason']}" + (f", {stage}" if is_news else ""))
         if verdict != SLOWER or where:
             lines += _needed_by(module, reasons)
-    return lines
+    return lines + [f"its import warns: {text}" for text in finding["warnings"]]
 
 
 _FIRST_STAGE = "in one interpreter"
@@ -223,11 +222,6 @@ def run_doctor(args: argparse.Namespace) -> int:
     findings = _all(chosen, index, args, bar)
     try:
         return _print(findings, args, bar)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
-    except KeyboardInterrupt:
-        return 130
     finally:
         findings.close()  # type: ignore[attr-defined]
         bar.close()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._doctor_find import Found
 
 #: Changes with what the probes do.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def folder() -> str:

@@ -47,10 +47,11 @@ class _Watch:
 
     def step(self, original: "Callable[..., Any]", name: str, origin: "Any", *args: "Any") -> "Any":
         write(self.crumbs, f"> {name}\n".encode())
+        before = len(self.refused)
         try:
             return original(*args)
         except BaseException as error:
-            if self.refusal_of(error) is None:
+            if self.refusal_of(error, before) is None:
                 by, chain = _who(sys._getframe(1))
                 self.errors.append(error)
                 self.refused.append(
@@ -66,16 +67,16 @@ class _Watch:
         finally:
             write(self.crumbs, f"< {name}\n".encode())
 
-    def refusal_of(self, error: BaseException) -> "dict[str, Any] | None":
-        """The refusal that error is, or that led to it."""
+    def refusal_of(self, error: BaseException, since: int) -> "dict[str, Any] | None":
+        """The refusal that error is, or that led to it; none of those before: they are only its context."""
         seen: list[BaseException] = []
         waiting: list[BaseException | None] = [error]
         while waiting:
             one = waiting.pop()
             if one is None or any(one is other for other in seen):
                 continue
-            for number, known in enumerate(self.errors):
-                if one is known:
+            for number in range(since, len(self.errors)):
+                if one is self.errors[number]:
                     return self.refused[number]
             seen.append(one)
             waiting += one.__context__, one.__cause__
@@ -185,7 +186,7 @@ def _import(watch: _Watch, target: str) -> "dict[str, Any] | None":
     try:
         _load(target)
     except BaseException as error:  # SystemExit, and the panics of other languages
-        refusal = watch.refusal_of(error)
+        refusal = watch.refusal_of(error, before)
         if refusal is None and len(watch.refused) > before:
             refusal = watch.refused[-1]  # raised anew, without the cause
         if refusal is not None:

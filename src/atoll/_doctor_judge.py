@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,8 @@ VERDICTS = [WORKS, SLOWER, SHARED, MAIN, HANGS, CRASHES, NOT_IMPORTABLE, NOTHING
 
 #: Modules that are tried one by one to find which of them crashes.
 _SUSPECTS = 40
+
+_WARNING = re.compile(r"^.+:\d+: (\w*Warning: .+)$", re.MULTILINE)
 
 _START = (
     "import sys, json; job = json.load(sys.stdin); sys.path[:] = job['path']; "
@@ -216,7 +219,7 @@ class Judge:
 
         verdict: one of VERDICTS.  signal: the signal's name if it crashes.
         reasons: [{module, distribution, file, reason, stage, via, target,
-        verdict, fallback}].
+        verdict, fallback}].  warnings: texts.
         """
         finding = self._finding()
         finding = {
@@ -226,6 +229,7 @@ class Judge:
             **finding,
         }
         finding.setdefault("signal", None)
+        finding.setdefault("warnings", [])
         return finding
 
     def evidence(self) -> tuple[dict[str, str], list[str]]:
@@ -282,7 +286,11 @@ class Judge:
         fallbacks = self._fallbacks([target for target in targets if target not in failed])
         failed = self._without_consequences(failed, {reason["module"] for reason in fallbacks})
         if not failed:
-            return {"verdict": SLOWER if fallbacks else WORKS, "reasons": fallbacks}
+            return {
+                "verdict": SLOWER if fallbacks else WORKS,
+                "reasons": fallbacks,
+                "warnings": self._warnings(),
+            }
         reasons = []
         shared = self.prober.probe("legacy", sorted(failed))
         fails_too = set(failed) if shared.death() is not None else set(shared.failed())
@@ -299,6 +307,11 @@ class Judge:
             if refusal["module"] == wrong["blame"]:
                 return str(refusal["reason"])
         return str(wrong["error"])
+
+    def _warnings(self) -> list[str]:
+        """What its import warns of in isolated interpreters alone: a fallback that is of no use says so."""
+        plain = set(_WARNING.findall(self.main.output))
+        return [text for text in dict.fromkeys(_WARNING.findall(self.isolated.output)) if text not in plain]
 
     def _refusals(self) -> list[dict[str, Any]]:
         return [one for result in self.isolated.results.values() for one in result.get("refused", ())]
@@ -331,15 +344,17 @@ class Judge:
     def _without_consequences(
         self, failed: dict[str, tuple[str, dict[str, Any]]], fallen_back: set[str]
     ) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Without private modules that fail because of what others do without.
+        """Without what fails because of what others do without.
 
-        Either they need the very part that refused, or nothing refuses while
-        they are imported: then they have looked at what the others got.
+        That is the very part that refused, on its own; and private modules
+        that need it, or while whose import nothing refuses: then they have
+        looked at what the others got.
         """
         return {
             target: (stage, wrong)
             for target, (stage, wrong) in failed.items()
-            if not (
+            if target not in fallen_back
+            and not (
                 is_private(target) and fallen_back and (wrong["blame"] in fallen_back or not wrong["refused"])
             )
         }

@@ -143,6 +143,19 @@ def test_info() -> None:
     assert sys.version.split()[0] in out.stdout and "platform" in out.stdout
 
 
+@pytest.mark.parametrize(
+    "command", [["info"], ["doctor", "pytest"], ["bench", "--quick", "--only", "life.prewarm"]], ids=" ".join
+)
+def test_into_a_closed_pipe(command: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        out = subprocess.run(
+            [sys.executable, "-m", "atoll", *command], stdout=closed, stderr=subprocess.PIPE, text=True
+        )
+    assert (out.returncode, out.stderr) == (141, "")
+
+
 def test_help() -> None:
     out = atoll("--help")
     assert out.returncode == 0

@@ -158,6 +158,16 @@ def make(folder: Path) -> Site:
         },
         {"_made_apart_c": ["SINGLE"]},
     )
+    # In the main interpreter another part in C takes the place of the one that the fallback would be from.
+    site.add(
+        "made-choice",
+        {
+            "made_choice/__init__.py": "try:\n    from . import fast_best\nexcept ImportError:\n"
+            "    try:\n        from . import fast\n    except ImportError:\n"
+            "        import warnings\n        warnings.warn('the fast part is missing')\n",
+        },
+        {"made_choice/fast_best": ["SINGLE"], "made_choice/fast": ["SINGLE"]},
+    )
     site.add("made-helper", {}, {"made_helper": ["NO_SLOT"]})
     site.add(
         "made-shared", {"made_shared/__init__.py": "from ._c import times"}, {"made_shared/_c": ["SINGLE"]}

@@ -63,6 +63,7 @@ def found(doctor: Doctor) -> dict[str, dict[str, Any]]:
         ("made-lazy", SHARED, "made_lazy._c", "made-lazy"),
         ("made-alias", SLOWER, "made_alias._c", "made-alias"),
         ("made-apart", SLOWER, "_made_apart_c", "made-apart"),
+        ("made-choice", SLOWER, "made_choice.fast_best", "made-choice"),
         ("made-helper", SHARED, "made_helper", "made-helper"),
         ("made-thread", MAIN, "made_thread", "made-thread"),
         ("made-needs", SHARED, "made_shared._c", "made-shared"),
@@ -92,6 +93,13 @@ def test_fallback_is_named(found: dict[str, dict[str, Any]]) -> None:
     assert "does not support loading" in reason["reason"]
     (reason,) = found["made-without"]["reasons"]
     assert reason["fallback"] == [] and reason["by"] == "made_without"
+
+
+def test_warnings(doctor: Doctor, found: dict[str, dict[str, Any]]) -> None:
+    """Those of isolated interpreters alone."""
+    assert found["made-choice"]["warnings"] == ["UserWarning: the fast part is missing"]
+    assert found["made-works"]["warnings"] == found["made-crash"]["warnings"] == []
+    assert "  its import warns: UserWarning: the fast part is missing\n" in doctor.run("made-choice").stdout
 
 
 def test_transitive_blame(found: dict[str, dict[str, Any]]) -> None:
