@@ -23,7 +23,48 @@ if TYPE_CHECKING:
     from typing import Any
 
     from . import aio, futures, sync
-    from ._install import install, uninstall
+
+    # `as` is how a type checker is told that they are public.
+    from ._config import InterpreterConfig as InterpreterConfig
+    from ._core import Queue as Queue
+    from ._core import SharedBuffer as SharedBuffer
+    from ._core import create_queue as create_queue
+    from ._core import wait as wait
+    from ._errors import ExecutionFailed as ExecutionFailed
+    from ._errors import ExecutionInterrupted as ExecutionInterrupted
+    from ._errors import ExecutionTimeout as ExecutionTimeout
+    from ._errors import InterpreterError as InterpreterError
+    from ._errors import InterpreterNotFoundError as InterpreterNotFoundError
+    from ._errors import Interrupted as Interrupted
+    from ._errors import ItemInterpreterDestroyed as ItemInterpreterDestroyed
+    from ._errors import LimitExceeded as LimitExceeded
+    from ._errors import NotShareableError as NotShareableError
+    from ._errors import OwnerDiedError as OwnerDiedError
+    from ._errors import QueueEmpty as QueueEmpty
+    from ._errors import QueueError as QueueError
+    from ._errors import QueueFull as QueueFull
+    from ._errors import QueueNotFoundError as QueueNotFoundError
+    from ._errors import QueueShutDown as QueueShutDown
+    from ._expose import expose as expose
+    from ._inspect import ThreadStack as ThreadStack
+    from ._inspect import dump_stacks as dump_stacks
+    from ._inspect import register_dump as register_dump
+    from ._inspect import unregister_dump as unregister_dump
+    from ._install import install as install
+    from ._install import uninstall as uninstall
+    from ._limits import track_memory as track_memory
+    from ._pool import BrokenInterpreterPool as BrokenInterpreterPool
+    from ._prewarm import prewarm as prewarm
+    from ._queues import UNBOUND as UNBOUND
+    from ._queues import UNBOUND_ERROR as UNBOUND_ERROR
+    from ._queues import UNBOUND_REMOVE as UNBOUND_REMOVE
+    from ._queues import QueueItemError as QueueItemError
+    from ._supervised import stop_event as stop_event
+    from ._supervisor import Supervisor as Supervisor
+    from ._supervisor import SupervisorError as SupervisorError
+    from ._supervisor import WorkerExit as WorkerExit
+    from ._supervisor import WorkerInfo as WorkerInfo
+    from .futures import InterpreterPoolExecutor as InterpreterPoolExecutor
 
 #: Public names that are loaded at their first use: name -> module.
 _LAZY = {

@@ -27,6 +27,8 @@ async def main(interp: atoll.Interpreter, pool: InterpreterPoolExecutor) -> None
     reveal_type(pool.options(timeout=1).submit(add, 1))  # Future[str]
     reveal_type(await aio.to_interpreter(add, 1))  # str
     reveal_type(await aio.call(interp, add, 1))  # str
+    reveal_type(atoll.Supervisor().exits)  # WorkerExit]
+    reveal_type(atoll.create_queue().qsize())  # int
 """
 WRONG = """
 import atoll
