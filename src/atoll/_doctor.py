@@ -27,26 +27,29 @@ if TYPE_CHECKING:
     from ._doctor_judge import Prober
 
 _DESCRIPTION = """\
-Tells which installed distributions work in isolated interpreters: all of them, or those that the
-NAMEs name, be it a distribution (PyYAML) or a module (yaml).  Each is imported by child processes:
-in a plain interpreter; then in isolated ones, in one, two in turn, several at once, in one after others
-were closed, and beside the main interpreter; and, where that fails, with a shared GIL.
+Tells which installed distributions work in isolated interpreters: all of
+them, or those that the NAMEs name, be it a distribution (PyYAML) or a module
+(yaml).  Each is imported by child processes: in a plain interpreter; then in
+isolated ones, in one, two in turn, several at once, in one after others were
+closed, and beside the main interpreter; and, where that fails, with a shared
+GIL.
 
 verdicts:
   works                  imports everywhere, and ends cleanly
-  works, slower          imports, but a part in C refused and a fallback was taken
-  shared GIL only        works with create(config="legacy"), in which interpreters take turns
+  works, slower          imports, but without a part in C that refused
+  shared GIL only        works with create(config="legacy"): they take turns
   main interpreter only  works in no other interpreter
   crashes                ends the process; the signal is named
   hangs                  is not done within the time limit
-  not importable         fails in a plain interpreter, too: isolation is not to blame
+  not importable         fails in a plain interpreter, too
   nothing to import      brings no module
 
 doctor imports, and no more: a module that works may still crash in use."""
 
 _EPILOG = """\
-exit status: 0 if all work, perhaps slower; 1 if one does not, or if one that was named cannot be imported
-at all; with --strict also if one is slower; 2 for a name that is unknown."""
+exit status: 0 if all work, perhaps slower; 1 if one does not, or if one that
+was named cannot be imported at all; with --strict also if one is slower; 2 for
+a name that is unknown."""
 
 
 def _positive_int(text: str) -> int:

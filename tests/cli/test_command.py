@@ -156,12 +156,16 @@ def test_into_a_closed_pipe(command: list[str]) -> None:
     assert (out.returncode, out.stderr) == (141, "")
 
 
-def test_help() -> None:
+def test_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     out = atoll("--help")
     assert out.returncode == 0
     assert all(command in out.stdout for command in ("map", "bench", "info"))
     out = atoll("map", "--help")
     assert out.returncode == 0
     assert all(word in out.stdout for word in ("--jsonl", "--unordered", "--chunksize", "-j"))
+    for command in ([], ["map"], ["doctor"], ["bench"], ["top"], ["info"]):
+        lines = atoll(*command, "--help").stdout.splitlines()
+        assert lines and all(len(line) <= 80 for line in lines), "wider than a terminal"
     assert atoll().returncode == 2
     assert atoll("unheard-of").returncode == 2
