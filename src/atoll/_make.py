@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any
 
-#: prewarm() puts a function here: config -> a ready interpreter, or None.
-take_spare: "Callable[[Any], _core.Interpreter | None] | None" = None
+#: prewarm() puts a function here: config, stdio -> a ready interpreter, or None.
+take_spare: "Callable[[Any, str], _core.Interpreter | None] | None" = None
 
 
 def _filters() -> "list[tuple[Any, ...]]":
@@ -52,9 +52,8 @@ def snapshot(
 def create(config: "Any", stdio: str) -> _core.Interpreter:
     """A new interpreter, or a spare one (see prewarm)."""
     if take_spare is not None:
-        spare = take_spare(config)
+        spare = take_spare(config, stdio)
         if spare is not None:
-            _core._give_out(spare, snapshot(stdio, warm=True))
             return spare
     return _core._create(raw_config(config), snapshot(stdio, config=config), False)
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import _thread as _thread_module
+import _warnings
+import os
+import sys
 import threading
 from collections import deque
+from copy import copy
 from types import TracebackType
 from typing import Any
 
@@ -14,18 +18,40 @@ from ._config import InterpreterConfig, parse
 __all__ = ["Prewarmed", "prewarm"]
 
 _lock = threading.Lock()
+#: Notified when spares have been added, and when the thread has ended.
 _wanted = threading.Condition(_lock)
-#: Guarded by _lock, all three.
+#: What the background thread sleeps on: taken while it has nothing to do.  A
+#: lock, since create() is to be fast: waking a waiter of a Condition takes
+#: three times as long (two threads meet at its lock).
+_bell = _thread_module.allocate_lock()
+_bell.acquire()
+#: A spare, and what it took over from this interpreter (see _state).
+_Spare = tuple[_core.Interpreter, tuple[Any, ...]]
+#: Guarded by _lock, all of them; but the spares of one config are a deque,
+#: which _take() finds under what create() was given, and takes from, without it.
 _handles: dict[int, tuple[InterpreterConfig, int]] = {}
-_spares: dict[InterpreterConfig, deque[_core.Interpreter]] = {}
+_spares: dict[InterpreterConfig, deque[_Spare]] = {}
+_by_name: dict[Any, deque[_Spare]] = {}
 _thread: threading.Thread | None = None
 _ending = False
+
+
+def _state() -> tuple[Any, ...]:
+    """What a new interpreter takes over: the objects themselves, to be compared with copies."""
+    install = sys.modules.get("atoll._install")
+    return (
+        sys.path,
+        sys.argv,
+        _warnings.filters,
+        os.environ._data,  # type: ignore[attr-defined]
+        install is not None and install.installed,
+    )
 
 
 def _lacks(config: InterpreterConfig) -> bool:
     """Locks: _lock.  Is a spare of this config missing?"""
     wanted = sum(count for other, count in _handles.values() if other == config)
-    return len(_spares.get(config, ())) < wanted
+    return len(_spares[config]) < wanted
 
 
 def _missing() -> InterpreterConfig | None:
@@ -36,14 +62,24 @@ def _missing() -> InterpreterConfig | None:
     return None
 
 
+def _ring() -> None:
+    """Wake the background thread: something may be missing, or the end has come."""
+    try:
+        _bell.release()
+    except RuntimeError:  # rung already, not yet heard
+        pass
+
+
 def _make_one(config: InterpreterConfig) -> None:
     """One more spare, unless its handle has been closed by the time that it is ready."""
-    spare = _core._create(_make.raw_config(config), _make.snapshot("process", config=config), True)
+    taken = tuple(map(copy, _state()))
+    setup = _make.snapshot("creator", warm=True, config=config)
+    spare = _core._create(_make.raw_config(config), setup, True)
     _core._warm(spare)
     with _wanted:
         kept = _lacks(config)
         if kept:
-            _spares.setdefault(config, deque()).append(spare)
+            _spares[config].append((spare, taken))
             _wanted.notify_all()
     if not kept:
         spare.close()
@@ -55,12 +91,13 @@ def _refill() -> None:
     while True:
         with _wanted:
             config = _missing()
-            while config is None and _handles and not _ending:
-                _wanted.wait()
-                config = _missing()
-            if config is None or _ending:
+            if _ending or (config is None and not _handles):
                 _thread = None
+                _wanted.notify_all()
                 return
+        if config is None:
+            _bell.acquire()
+            continue
         try:
             _make_one(config)
         except BaseException:
@@ -70,15 +107,20 @@ def _refill() -> None:
             raise
 
 
-def _take(config: Any) -> _core.Interpreter | None:
-    with _wanted:
-        spares = _spares.get(parse(config))
-        _start_thread()
-        if not spares:
-            return None
-        spare = spares.popleft()
-        _wanted.notify_all()
-        return spare
+def _take(config: Any, stdio: str) -> _core.Interpreter | None:
+    """A spare, if there is one, as create() gives it out."""
+    try:
+        spare, taken = _by_name[config].popleft()
+    except (LookupError, TypeError):  # also of a config that is none
+        spare = None
+    if _thread is None:
+        with _lock:
+            _start_thread()
+    _ring()
+    if spare is not None:
+        unchanged = stdio == "creator" and taken == _state()
+        _core._give_out(spare, None if unchanged else _make.snapshot(stdio, warm=True))
+    return spare
 
 
 def _stop() -> None:
@@ -87,7 +129,7 @@ def _stop() -> None:
     with _wanted:
         _ending = True
         thread = _thread
-        _wanted.notify_all()
+    _ring()
     if thread is not None:
         thread.join()
 
@@ -100,9 +142,14 @@ class Prewarmed:
         self._config = config
         with _wanted:
             _handles[id(self)] = config, count
+            spares = _spares.setdefault(config, deque())
+            _by_name[config] = spares
+            for name in ("isolated", "legacy"):
+                if parse(name) == config:
+                    _by_name[name] = spares
             _make.take_spare = _take
             _start_thread()
-            _wanted.notify_all()
+        _ring()
 
     def __repr__(self) -> str:
         return f"<atoll.prewarm({self._count}), {self.ready()} ready>"
@@ -127,12 +174,15 @@ class Prewarmed:
             if _handles.pop(id(self), None) is None:
                 return
             wanted = sum(n for config, n in _handles.values() if config == self._config)
-            spares = _spares.get(self._config, deque())
-            while len(spares) > wanted:
-                surplus.append(spares.pop())
+            spares = _spares[self._config]
+            try:
+                while len(spares) > wanted:
+                    surplus.append(spares.pop()[0])
+            except IndexError:  # create() has just taken the last one
+                pass
             if not _handles:
                 _make.take_spare = None
-            _wanted.notify_all()
+        _ring()
         for spare in surplus:
             spare.close()
 

@@ -9,7 +9,6 @@ from . import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 
@@ -45,6 +44,8 @@ def apply(rest: "dict[str, Any]") -> None:
         from . import _stdio
 
         _stdio.redirect(creator)
+    elif "argv" in rest:  # a spare, which was made for the other kind
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
     if "argv" in rest:
         import os
 
@@ -122,24 +123,3 @@ def _filters_mutated() -> None:
         _warnings._filters_mutated_lock_held()  # type: ignore[attr-defined]
     finally:
         _warnings._release_lock()  # type: ignore[attr-defined]
-
-
-def call_in_main(function: "Callable[..., Any]", /, *args: "Any", **kwargs: "Any") -> "Any":
-    """Call one of eval, exec, globals, locals, vars and dir as if __main__ did (3.12 and 3.13)."""
-    if function is eval or function is exec:
-        return _evaluate(function, *args, **kwargs)
-    if args or kwargs:
-        return function(*args, **kwargs)
-    namespace = vars(sys.modules["__main__"])
-    return sorted(namespace) if function is dir else namespace
-
-
-def _evaluate(
-    function: "Callable[..., Any]",
-    source: "Any",
-    /,
-    globals: "dict[str, Any] | None" = None,
-    locals: "Any" = None,
-    **rest: "Any",
-) -> "Any":
-    return function(source, vars(sys.modules["__main__"]) if globals is None else globals, locals, **rest)

@@ -5,7 +5,7 @@ thread, until the line is finished, flush() is called, or the call that wrote
 it ends.  So lines of several threads are never mixed.
 """
 
-import io
+import _io  # not io: see CreatorStream.__class__
 import os
 import sys
 from _thread import get_ident
@@ -14,7 +14,7 @@ from . import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import io
     from typing import Any
 
 #: (thread, 1 or 2) -> text without a newline.  C looks at its size.
@@ -22,8 +22,20 @@ _pending: dict[tuple[int, int], str] = {}
 _streams: "dict[int, CreatorStream]" = {}
 
 
-class CreatorStream(io.TextIOBase):
+class CreatorStream(_io._TextIOBase):
     """A text stream that writes to the stream of the same name in the creator."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> "type[CreatorStream]":
+        """The type, which is an io.TextIOBase by the time that isinstance() has asked.
+
+        To inherit from that class takes 40 KB in every interpreter, most of
+        which never load io.
+        """
+        io = sys.modules.get("io")
+        if io is not None:
+            io.TextIOBase.register(type(self))
+        return type(self)
 
     def __init__(self, creator: int, which: int) -> None:
         self._creator = creator
@@ -62,7 +74,7 @@ class CreatorStream(io.TextIOBase):
         return True
 
     @property
-    def buffer(self) -> io.BufferedIOBase:
+    def buffer(self) -> "io.BufferedIOBase":
         from ._stdio_bytes import Bytes
 
         return Bytes(self)
@@ -76,7 +88,7 @@ class CreatorStream(io.TextIOBase):
     def fileno(self) -> int:
         number = self._do("fileno", None)
         if not isinstance(number, int):
-            raise io.UnsupportedOperation("fileno")
+            raise _io.UnsupportedOperation("fileno")
         return number
 
     def write(self, text: str, /) -> int:
@@ -97,9 +109,6 @@ class CreatorStream(io.TextIOBase):
         else:
             self._do("write", before + text if before else text)
         return len(text)
-
-    def writelines(self, lines: "Iterable[str]", /) -> None:  # type: ignore[override]
-        self.write("".join(lines))
 
     def flush(self) -> None:
         if self.closed:

@@ -64,7 +64,8 @@ core_warm(PyObject *module, PyObject *op)
     Py_RETURN_NONE;
 }
 
-/* A spare becomes an interpreter like others, with a new setup. */
+/* A spare becomes an interpreter like others, with a new setup; None: with
+ * the one that it had. */
 static PyObject *
 core_give_out(PyObject *module, PyObject *args)
 {
@@ -76,7 +77,7 @@ core_give_out(PyObject *module, PyObject *args)
         return NULL;
     }
     atoll_interp *interp = ext_interpreter_record(op);
-    if (ext_create_set_setup(st, interp, setup) < 0) {
+    if (setup != Py_None && ext_create_set_setup(st, interp, setup) < 0) {
         return NULL;
     }
     atoll_mutex_lock(&interp->lock);

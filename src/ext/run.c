@@ -349,7 +349,7 @@ call_it(const ext_args *args)
                                        | PY_VECTORCALL_ARGUMENTS_OFFSET,
                                    args->kwnames);
     }
-    PyObject *func = ext_state_python("atoll._setup", "call_in_main");
+    PyObject *func = ext_state_python("atoll._in_main", "call_in_main");
     if (func == NULL) {
         return NULL;
     }

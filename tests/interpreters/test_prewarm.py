@@ -214,3 +214,35 @@ def test_repr() -> None:
     warm = atoll.prewarm(0)
     assert repr(warm) == "<atoll.prewarm(0), 0 ready>"
     warm.close()
+
+
+@pytest.mark.parametrize("stdio, seen, printed", [("creator", "out\n", ""), ("process", "", "out\n")])
+def test_prints_where_asked(stdio: str, seen: str, printed: str) -> None:
+    run_child(
+        f"""
+        import contextlib, io, atoll
+        with atoll.prewarm(1) as warm:
+            assert warm.wait(60)
+            interp = atoll.create(stdio={stdio!r})
+            seen = io.StringIO()
+            with contextlib.redirect_stdout(seen):
+                interp.exec("print('out', flush=True)")
+            assert seen.getvalue() == {seen!r}
+            interp.close()
+        """
+    ).check(printed)
+
+
+def test_given_up_while_taken() -> None:
+    """Nobody gets a spare that close() ends, and none is left."""
+    before = len(atoll.list_all())
+    for _ in range(5):
+        warm = atoll.prewarm(1)
+        assert warm.wait(LIMIT)
+        thread = threading.Thread(target=warm.close)
+        thread.start()
+        interp = atoll.create()
+        thread.join()
+        assert interp.call(abs, -1) == 1
+        interp.close()
+    assert len(atoll.list_all()) == before
