@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -133,6 +134,8 @@ class Suite:
             )
         # Straight out: the benchmark leaves interpreters open on purpose.
         sys.stdout.flush()
+        for process in multiprocessing.active_children():
+            process.kill()
         os._exit(1 if missed else 0)
 
 

@@ -202,7 +202,8 @@ void
 atoll_worker_begin(atoll_scheduler *sched, atoll_worker *worker,
                    atoll_task *task);
 /* Hands in `done` (its task, or NULL) and takes the next one.
- * NULL wait: ATOLL_E_EMPTY.  ATOLL_E_TIMEOUT: idle too long; ATOLL_E_SHUTDOWN:
+ * NULL wait: ATOLL_E_EMPTY instead of waiting, and `done` is still to be
+ * handed in.  ATOLL_E_TIMEOUT: idle too long; ATOLL_E_SHUTDOWN:
  * there is no more work; ATOLL_E_CLOSED: it was given up: in all three it is
  * to leave.  ATOLL_E_INTERRUPTED: call again with done NULL. */
 atoll_status

@@ -97,6 +97,17 @@ try_next(atoll_scheduler *sched, atoll_worker *worker, sched_aftermath *after,
     return sched->shutdown || sched->broken ? ATOLL_E_SHUTDOWN : ATOLL_E_EMPTY;
 }
 
+/* Whether a worker that asks now would have to wait.  Locks: sched. */
+static bool
+has_nothing(const atoll_scheduler *sched, const atoll_worker *worker)
+{
+    return sched->queue.first == NULL && !worker->abandoned && !sched->dead
+           && !sched->shutdown && !sched->broken;
+}
+
+/* An outcome is handed over in the moment in which its worker is idle again:
+ * who has waited for it may send the next task before this thread is through
+ * with waking it, and that task would wake another worker. */
 atoll_status
 atoll_worker_next(atoll_scheduler *sched, atoll_worker *worker,
                   atoll_task *done, atoll_wait *wait, atoll_task **out_task)
@@ -104,6 +115,10 @@ atoll_worker_next(atoll_scheduler *sched, atoll_worker *worker,
     sched_aftermath after = {0};
     sched_idler node = {.worker = worker};
     atoll_mutex_lock(&sched->lock);
+    if (wait == NULL && has_nothing(sched, worker)) {
+        atoll_mutex_unlock(&sched->lock);
+        return ATOLL_E_EMPTY;
+    }
     if (done != NULL) {
         sched_finish(sched, worker, done, ATOLL_VERDICT_RAN, &after);
     }

@@ -345,8 +345,9 @@ next_task(worker_run *run, atoll_task *done, atoll_task **out_task)
     Py_BEGIN_ALLOW_THREADS
     do {
         /* An interruption is not for a worker between two tasks. */
-        status = atoll_worker_next(run->sched, &run->worker, NULL, &wait,
+        status = atoll_worker_next(run->sched, &run->worker, done, &wait,
                                    out_task);
+        done = NULL;
     } while (status == ATOLL_E_INTERRUPTED);
     Py_END_ALLOW_THREADS
     return status;
