@@ -23,6 +23,7 @@
 #include "attach.h"
 
 #include "../core/stack.h"
+#include "chores.h"
 #include "errors.h"
 #include "module.h"
 
@@ -401,19 +402,15 @@ static void
 do_chores(atoll_interp *interp)
 {
     atoll_kept *dead = NULL;
+    if (ATOLL_LIKELY(!atomic_load_explicit(&interp->has_chores,
+                                           memory_order_relaxed))) {
+        return;
+    }
     atoll_mutex_lock(&interp->lock);
     unlink_kept(interp, true, false, NULL, &dead);
     atoll_mutex_unlock(&interp->lock);
     delete_kept(dead);
-    atoll_chore *chores = atoll_interp_take_chores(interp);
-    while (chores != NULL) {
-        atoll_chore *next = chores->next;
-        chores->run(chores, true);
-        chores = next;
-    }
-    if (PyErr_Occurred()) {
-        PyErr_WriteUnraisable(NULL);
-    }
+    ext_chores_run(interp);
 }
 
 /* The state by which this thread is in interp already, further out.  It may
@@ -452,6 +449,16 @@ find_kept(thread_table *table, atoll_interp *interp)
     return NULL;
 }
 
+/* Attached: to another interpreter than its own, which a visit keeps. */
+static void
+discard_state(PyThreadState *tstate)
+{
+    PyThreadState *back = PyThreadState_Swap(tstate);
+    PyThreadState_Clear(tstate);
+    (void)PyThreadState_Swap(back);
+    PyThreadState_Delete(tstate);
+}
+
 /* Attached: to the outer interpreter.  The visit has begun: interp cannot
  * end.  Fails: -1 with an exception. */
 static int
@@ -472,11 +479,7 @@ find_state(thread_table *table, ext_visit *visit)
         }
         visit->kept = add_kept(table, interp, tstate, false);
         if (visit->kept == NULL) {
-            /* Nothing ever ran on it. */
-            PyThreadState *back = PyThreadState_Swap(tstate);
-            PyThreadState_Clear(tstate);
-            (void)PyThreadState_Swap(back);
-            PyThreadState_Delete(tstate);
+            discard_state(tstate);
             PyErr_NoMemory();
             return -1;
         }
@@ -564,29 +567,28 @@ mark_running(ext_visit *visit)
     return 0;
 }
 
-/* The first visit loads atoll in the target.  The exception cannot cross yet:
- * its text does.  Fails: -1; no text: memory was missing. */
-static int
-set_up(atoll_interp *interp, char **out_message)
+/* An interpreter in which atoll could not be loaded does not tell of its end,
+ * and 3.13 aborts where a state is left then: none is kept there.
+ * Attached: to the outer interpreter; the visit is not over yet. */
+static void
+drop_untold(thread_table *table, ext_visit *visit)
 {
-    if (ext_attach_setup(interp) == 0) {
-        return 0;
+    atoll_kept *kept = visit->kept;
+    atoll_interp *interp = visit->interp;
+    if (kept == NULL || kept->initial || interp->ext != NULL) {
+        return;
     }
-    if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
-        PyErr_Clear();
-        return -1;
+    atoll_mutex_lock(&interp->lock);
+    atoll_kept **place = &interp->kept;
+    while (*place != kept) {
+        place = &(*place)->next;
     }
-    PyObject *error = PyErr_GetRaisedException();
-    PyObject *text
-        = error == NULL
-              ? NULL
-              : PyUnicode_FromFormat("%s: %S", Py_TYPE(error)->tp_name, error);
-    const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
-    *out_message = utf8 == NULL ? NULL : atoll_strdup(utf8);
-    PyErr_Clear();
-    Py_XDECREF(text);
-    Py_XDECREF(error);
-    return -1;
+    *place = kept->next;
+    atoll_mutex_unlock(&interp->lock);
+    discard_state(kept->tstate);
+    kept->tstate = NULL;
+    drop_entry(table, kept);
+    release_kept(kept); /* the record's */
 }
 
 static void
@@ -658,14 +660,15 @@ settle_in(ext_visit *visit, unsigned flags, char **out_message, bool *out_busy)
         visit->marked = true;
     }
     if (ATOLL_UNLIKELY(interp->ext == NULL || interp->setup != NULL)
-        && set_up(interp, out_message) < 0 && !(flags & EXT_VISIT_CLOSER)) {
-        return -1; /* what cannot be set up can be closed, all the same */
+        && ext_attach_setup(interp) < 0) {
+        /* The exception cannot cross yet: its text does. */
+        *out_message = ext_error_take_text();
+        if (!(flags & EXT_VISIT_CLOSER)) {
+            return -1; /* what cannot be set up can be closed, all the same */
+        }
     }
     visit->state = interp->ext;
-    if (ATOLL_UNLIKELY(
-            atomic_load_explicit(&interp->has_chores, memory_order_relaxed))) {
-        do_chores(interp);
-    }
+    do_chores(interp);
     return 0;
 }
 
@@ -821,10 +824,7 @@ ext_attach_end_call(ext_visit *visit)
 {
     PyErr_Clear();
     clean_call(visit);
-    if (ATOLL_UNLIKELY(atomic_load_explicit(&visit->interp->has_chores,
-                                            memory_order_relaxed))) {
-        do_chores(visit->interp);
-    }
+    do_chores(visit->interp);
 }
 
 void
@@ -846,11 +846,11 @@ ext_attach_leave(ext_visit *visit)
     thread_table *table = this_thread;
     PyErr_Clear();
     clean_state(visit);
-    if (ATOLL_UNLIKELY(atomic_load_explicit(&visit->interp->has_chores,
-                                            memory_order_relaxed))) {
-        do_chores(visit->interp);
-    }
+    do_chores(visit->interp);
     pop_visit(table, visit);
+    if (ATOLL_UNLIKELY(visit->state == NULL)) {
+        drop_untold(table, visit);
+    }
     atoll_interp_leave(visit->interp, visit->run);
     come_back(table, visit);
 }

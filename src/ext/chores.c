@@ -13,10 +13,10 @@
 static atomic_bool asked;
 
 void
-ext_chores_run(ext_state *st)
+ext_chores_run(atoll_interp *interp)
 {
     PyObject *error = PyErr_GetRaisedException();
-    atoll_chore *chores = atoll_interp_take_chores(st->self);
+    atoll_chore *chores = atoll_interp_take_chores(interp);
     while (chores != NULL) {
         atoll_chore *next = chores->next;
         chores->run(chores, true);
@@ -37,7 +37,7 @@ run_pending(void *Py_UNUSED(arg))
         PyErr_Clear(); /* too late: the interpreter is being taken down */
         return 0;
     }
-    ext_chores_run(st);
+    ext_chores_run(st->self);
     return 0;
 }
 

@@ -14,10 +14,10 @@
 bool
 ext_chores_post(atoll_interp *interp, atoll_chore *chore);
 
-/* Does what is left for the interpreter that the caller is attached to.  Runs
- * Python; an exception that is set stays. */
+/* Does what is left for interp, to which the caller is attached.  Runs Python;
+ * an exception that is set stays. */
 void
-ext_chores_run(ext_state *st);
+ext_chores_run(atoll_interp *interp);
 
 static inline void
 ext_chores_check(ext_state *st)
@@ -25,7 +25,7 @@ ext_chores_check(ext_state *st)
     if (ATOLL_UNLIKELY(
             atomic_load_explicit(&st->self->has_chores, memory_order_relaxed)
             != 0)) {
-        ext_chores_run(st);
+        ext_chores_run(st->self);
     }
 }
 

@@ -113,6 +113,23 @@ set_error(ext_state *st, ext_error_id id, const char *format, va_list args)
     return NULL;
 }
 
+char *
+ext_error_take_text(void)
+{
+    bool memory = PyErr_ExceptionMatches(PyExc_MemoryError);
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *text
+        = memory || error == NULL
+              ? NULL
+              : PyUnicode_FromFormat("%s: %S", Py_TYPE(error)->tp_name, error);
+    const char *utf8 = text == NULL ? NULL : PyUnicode_AsUTF8(text);
+    char *copy = utf8 == NULL ? NULL : atoll_strdup(utf8);
+    PyErr_Clear();
+    Py_XDECREF(text);
+    Py_XDECREF(error);
+    return copy;
+}
+
 PyObject *
 ext_error_format(ext_state *st, ext_error_id id, const char *format, ...)
 {

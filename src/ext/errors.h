@@ -39,6 +39,12 @@ ext_error_type(ext_state *st, ext_error_id id);
 PyObject *
 ext_error_from_status(ext_state *st, atoll_status status, const char *what);
 
+/* Takes the current exception as text ("ValueError: what it says"), which the
+ * caller gives to atoll_free.  NULL: it is a MemoryError, or there is none for
+ * the text.  No exception is left. */
+char *
+ext_error_take_text(void);
+
 /* Sets an exception of one of atoll's types; PyErr_Format's formats. */
 PyObject *
 ext_error_format(ext_state *st, ext_error_id id, const char *format, ...);

@@ -293,3 +293,33 @@ def test_both_at_once_from_threads(times: int) -> None:
         assert ids() == [0], ids()
         """
     )
+
+
+@pytest.mark.python(">=3.13")
+@pytest.mark.parametrize("thread", [False, True], ids=["main thread", "another thread"])
+def test_ended_by_the_standard_module_where_atoll_could_not_be_loaded(thread: bool) -> None:
+    """Nothing of atoll's is left in it: 3.13 would abort."""
+    run_child(f"""
+        import threading, _interpreters, atoll
+        id = _interpreters.create()
+        _interpreters.run_string(id, "import sys; sys.modules['atoll'] = sys.modules['atoll._core'] = None")
+        handle = atoll.Interpreter(id)
+        used, go = threading.Event(), threading.Event()
+        def use():
+            try:
+                handle.call(abs, -1)
+            except atoll.InterpreterError as error:
+                print("could not be set up" in str(error))
+            used.set()
+            go.wait()
+        if {thread}:
+            user = threading.Thread(target=use)
+            user.start()
+            used.wait()
+        else:
+            go.set()
+            use()
+        _interpreters.destroy(id)
+        print(handle in atoll.list_all())
+        go.set()
+    """).check("True\nFalse\n")
