@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_native import same
@@ -12,6 +15,17 @@ from test_native import same
 from atoll import _core
 
 LONG = 10 if os.environ.get("ATOLL_LONG") else 1
+
+
+@pytest.fixture(autouse=True, scope="module")
+def thawed() -> Iterator[None]:
+    """Hypothesis asks the garbage collector who refers to its source of random numbers."""
+    frozen = gc.get_freeze_count() > 0
+    gc.unfreeze()
+    yield
+    if frozen:
+        gc.freeze()
+
 
 atoms = (
     st.none()
