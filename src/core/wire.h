@@ -165,23 +165,32 @@ atoll_put_varint(atoll_writer *writer, uint64_t value)
     *writer->at++ = (uint8_t)value;
 }
 
-/* Any int of 64 bits, tag included: the shortest form.  Needs 9 bytes. */
+/* An int of 32 bits, tag included: the shortest form.  Needs 5 bytes; returns
+ * what is behind it. */
+static inline uint8_t *
+atoll_write_int32(uint8_t *at, int32_t value)
+{
+    if ((uint32_t)value - (uint32_t)ATOLL_INT_LEAST < ATOLL_INT_COUNT) {
+        *at = (uint8_t)(ATOLL_TAG_INT | (unsigned)(value - ATOLL_INT_LEAST));
+        return at + 1;
+    }
+    if (value == (int16_t)value) {
+        int16_t narrow = (int16_t)value;
+        *at = ATOLL_TAG_INT16;
+        memcpy(at + 1, &narrow, sizeof(narrow));
+        return at + 1 + sizeof(narrow);
+    }
+    *at = ATOLL_TAG_INT32;
+    memcpy(at + 1, &value, sizeof(value));
+    return at + 1 + sizeof(value);
+}
+
+/* Any int of 64 bits, likewise.  Needs 9 bytes. */
 static inline void
 atoll_put_int(atoll_writer *writer, int64_t value)
 {
-    if ((uint64_t)value - (uint64_t)ATOLL_INT_LEAST < ATOLL_INT_COUNT) {
-        *writer->at++
-            = (uint8_t)(ATOLL_TAG_INT | (unsigned)(value - ATOLL_INT_LEAST));
-    }
-    else if (value == (int16_t)value) {
-        int16_t narrow = (int16_t)value;
-        *writer->at++ = ATOLL_TAG_INT16;
-        atoll_put_raw(writer, &narrow, sizeof(narrow));
-    }
-    else if (value == (int32_t)value) {
-        int32_t narrow = (int32_t)value;
-        *writer->at++ = ATOLL_TAG_INT32;
-        atoll_put_raw(writer, &narrow, sizeof(narrow));
+    if (value == (int32_t)value) {
+        writer->at = atoll_write_int32(writer->at, (int32_t)value);
     }
     else {
         *writer->at++ = ATOLL_TAG_INT64;

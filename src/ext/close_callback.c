@@ -165,7 +165,7 @@ load_there(ext_state *st, atoll_interp *interp)
 {
     ext_visit visit;
     if (interp->ext != NULL || !ext_attach_is_there(interp)
-        || atoll_interp_visit(interp, false, NULL) != ATOLL_OK) {
+        || atoll_interp_visit(interp, NULL, NULL) != ATOLL_OK) {
         return 0;
     }
     bool foreign = !interp->owned && ext_compat_is_foreign(interp->handle);

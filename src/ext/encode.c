@@ -264,40 +264,19 @@ changed(const char *what)
     return ENC_FAILED;
 }
 
-/* The int's shortest form, which has 5 bytes at most: a compact int has one
- * digit of at most 30 bits.  Returns what is behind it. */
-static inline uint8_t *
-put_compact(uint8_t *at, PyObject *obj)
-{
-    int32_t value = (int32_t)compact_int(obj);
-    if ((uint32_t)value - (uint32_t)ATOLL_INT_LEAST < ATOLL_INT_COUNT) {
-        *at = (uint8_t)(ATOLL_TAG_INT | (unsigned)(value - ATOLL_INT_LEAST));
-        return at + 1;
-    }
-    if (value == (int16_t)value) {
-        int16_t narrow = (int16_t)value;
-        *at = ATOLL_TAG_INT16;
-        memcpy(at + 1, &narrow, sizeof(narrow));
-        return at + 1 + sizeof(narrow);
-    }
-    *at = ATOLL_TAG_INT32;
-    memcpy(at + 1, &value, sizeof(value));
-    return at + 1 + sizeof(value);
-}
-
 /* Writes ints from items as long as they are ints, and tells how many. */
 static inline Py_ssize_t
 put_ints(encoder *e, PyObject *const *items, Py_ssize_t count)
 {
     uint8_t *at = e->w.at; /* in a register: a byte store may alias *e */
-    /* No int takes more than 5 bytes: room for so many. */
+    /* A compact int has one digit, of 30 bits at most: 5 bytes are enough. */
     Py_ssize_t room = (e->w.end - at) / 5;
     if (count > room) {
         count = room;
     }
     Py_ssize_t i = 0;
     for (; i < count && is_compact_int(items[i]); i++) {
-        at = put_compact(at, items[i]);
+        at = atoll_write_int32(at, (int32_t)compact_int(items[i]));
     }
     e->w.at = at;
     return i;

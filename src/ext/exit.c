@@ -70,7 +70,9 @@ close_one(ext_state *st, atoll_interp *interp, int64_t deadline)
     Py_END_ALLOW_THREADS
     if (status == ATOLL_OK) {
         /* Its last handle may have gone with the call. */
-        ext_lifecycle_reap(st);
+        if (ext_lifecycle_reap(st) < 0) {
+            PyErr_Clear();
+        }
     }
     Py_BEGIN_ALLOW_THREADS
     /* A daemon thread may just be closing it. */
@@ -138,7 +140,9 @@ ext_exit_main(ext_state *st)
             PyErr_Clear();
         }
     }
-    ext_lifecycle_reap(st);
+    if (ext_lifecycle_reap(st) < 0) {
+        PyErr_Clear(); /* Ctrl-C: the end is under way */
+    }
     size_t left = 0;
     for (size_t i = 0; i < count; i++) {
         atoll_interp *interp = list[i];

@@ -474,8 +474,8 @@ Interpreter_close(PyObject *op, PyTypeObject *cls, PyObject *const *args,
         || ext_lifecycle_check_closable(st, interp) < 0) {
         return NULL;
     }
-    if (ext_lifecycle_must_reap()) {
-        ext_lifecycle_reap(st);
+    if (ext_lifecycle_must_reap() && ext_lifecycle_reap(st) < 0) {
+        return NULL;
     }
     int64_t deadline
         = seconds < 0 ? ATOLL_FOREVER : atoll_deadline_after(seconds);

@@ -31,8 +31,8 @@ core_create(PyObject *module, PyObject *args)
         return NULL;
     }
     ext_state *st = ext_state_of_module(module);
-    if (ext_lifecycle_must_reap()) {
-        ext_lifecycle_reap(st);
+    if (ext_lifecycle_must_reap() && ext_lifecycle_reap(st) < 0) {
+        return NULL;
     }
     atoll_interp *interp = NULL;
     if (ext_create_new(st, config, setup, &interp) < 0) {
@@ -117,8 +117,8 @@ static PyObject *
 core_list_all(PyObject *module, PyObject *Py_UNUSED(args))
 {
     ext_state *st = ext_state_of_module(module);
-    if (ext_lifecycle_must_reap()) {
-        ext_lifecycle_reap(st);
+    if (ext_lifecycle_must_reap() && ext_lifecycle_reap(st) < 0) {
+        return NULL;
     }
     atoll_interp **list = NULL;
     size_t count = 0;

@@ -408,7 +408,13 @@ static void
 after_fork(void)
 {
     (void)pthread_mutex_init(&limits.lock, NULL);
-    limits.head = NULL;
+    /* All but those of the thread that forked are gone; none is linked. */
+    while (limits.head != NULL) {
+        ext_guard *guard = limits.head;
+        limits.head = guard->next;
+        guard->listed = false;
+        guard->next = guard->prev = NULL;
+    }
     atomic_store(&limits.planned, ATOLL_FOREVER);
     atomic_store(&limits.over, false);
     atomic_store(&ext_helper_riders[EXT_RIDER_LIMITS].wanted, false);

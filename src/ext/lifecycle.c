@@ -509,8 +509,7 @@ reap_pending(void *Py_UNUSED(arg))
         PyErr_Clear();
         return 0;
     }
-    ext_lifecycle_reap(st);
-    return 0;
+    return ext_lifecycle_reap(st);
 }
 
 static void
@@ -588,10 +587,11 @@ take_from_reaper(ext_state *st)
     return found;
 }
 
-void
+int
 ext_lifecycle_reap(ext_state *st)
 {
     PyObject *pending = PyErr_GetRaisedException();
+    PyObject *stop = NULL; /* Ctrl-C while it was waited for */
     atoll_interp *later = NULL;
     for (;;) {
         atoll_interp *interp = take_from_reaper(st);
@@ -604,12 +604,15 @@ ext_lifecycle_reap(ext_state *st)
         set_closing(interp, false);
         bool failed = wait_for_visits(st, interp, deadline) < 0
                       || close_marked(st, interp, deadline) < 0;
-        if (failed && atoll_interp_get_life(interp) >= ATOLL_LIFE_DEFERRED) {
-            PyErr_WriteUnraisable(NULL); /* Ctrl-C; it is closed */
+        PyObject *error = failed ? PyErr_GetRaisedException() : NULL;
+        bool again = error != NULL
+                     && PyErr_GivenExceptionMatches(error, PyExc_MemoryError);
+        if (error != NULL && stop == NULL
+            && !PyErr_GivenExceptionMatches(error, PyExc_Exception)) {
+            stop = Py_NewRef(error);
         }
-        else if (failed) {
-            bool again = PyErr_ExceptionMatches(PyExc_MemoryError);
-            PyErr_Clear();
+        Py_XDECREF(error);
+        if (failed && atoll_interp_get_life(interp) < ATOLL_LIFE_DEFERRED) {
             set_closing(interp, !again);
             if (again) {
                 interp->to_end = later;
@@ -624,7 +627,13 @@ ext_lifecycle_reap(ext_state *st)
         list_for_reaper(later);
         later = next;
     }
-    PyErr_SetRaisedException(pending);
+    if (pending != NULL && stop != NULL) {
+        PyErr_SetRaisedException(stop);
+        PyErr_WriteUnraisable(NULL);
+        stop = NULL;
+    }
+    PyErr_SetRaisedException(pending != NULL ? pending : stop);
+    return stop == NULL ? 0 : -1;
 }
 
 /* --- ended by others ------------------------------------------------------ */

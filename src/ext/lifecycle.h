@@ -43,8 +43,10 @@ ext_lifecycle_after_fork(void);
 bool
 ext_lifecycle_drop_handle(atoll_interp *interp);
 
-/* Ends what waits to be ended.  Attached: anywhere but in one of them. */
-void
+/* Ends what waits to be ended.  An exception that is set stays.  Attached:
+ * anywhere but in one of them.  Fails: -1 with what is no Exception (Ctrl-C
+ * while it waited). */
+int
 ext_lifecycle_reap(ext_state *st);
 
 /* Is there anything to reap?  Cheap. */

@@ -6,8 +6,8 @@
  * ends each.  There is no API to take one off that list.
  *
  * The list's head lies in the exported _PyRuntime, right before the pointer to
- * the main interpreter (struct pyinterpreters in pycore_runtime.h).  It is
- * found by value: the one adjacent pair {PyInterpreterState_Head(),
+ * the main interpreter (for its source see compat.h).  It is found by
+ * value: the one adjacent pair {PyInterpreterState_Head(),
  * PyInterpreterState_Main()}, looked for when the two differ, within the
  * symbol's size as the dynamic linker knows it.  No hit or several: nothing is
  * touched, and fork and exit behave as CPython alone would.

@@ -460,6 +460,30 @@ test_join_without_workers(void)
     CHECK(atoll_task_live() == 0);
 }
 
+/* A worker that would have to wait keeps what it has done until it does wait:
+ * whoever gets the outcome finds it idle. */
+static void
+test_hands_in_when_idle(void)
+{
+    atoll_scheduler *sched = make(1, 0);
+    atoll_worker worker;
+    atoll_task *given, *none;
+    atoll_task *task = submit(sched, true, NULL);
+    atoll_worker_join(sched, &worker);
+    CHECK(atoll_worker_next(sched, &worker, NULL, NULL, &given) == ATOLL_OK);
+    CHECK(atoll_worker_next(sched, &worker, given, NULL, &none)
+          == ATOLL_E_EMPTY);
+    CHECK(atoll_scheduler_is_running(sched, task));
+    atoll_wait wait = {test_parker(), 1, 0};
+    CHECK(atoll_worker_next(sched, &worker, given, &wait, &none)
+          == ATOLL_E_TIMEOUT);
+    CHECK(atoll_scheduler_await(sched, task, NULL) == ATOLL_OK);
+    CHECK(task->verdict == ATOLL_VERDICT_RAN);
+    atoll_task_release(task);
+    atoll_worker_leave(sched, &worker, false);
+    atoll_scheduler_release(sched);
+}
+
 /* An outcome that is given back is there for the next one who asks. */
 static void
 test_give_back(void)
@@ -506,6 +530,7 @@ main(int argc, char **argv)
     RUN(test_split);
     RUN(test_dead_worker);
     RUN(test_join_without_workers);
+    RUN(test_hands_in_when_idle);
     RUN(test_give_back);
     return test_end();
 }

@@ -418,6 +418,14 @@ class TestPool:
             assert pool.stats()["workers"] == 0
             assert pool.submit(tasks.where).result(LONG) != first
 
+    def test_one_after_the_other_needs_one_worker(self) -> None:
+        """Who has an outcome finds the worker that it comes from idle, and no other one is woken."""
+        with InterpreterPoolExecutor(2) as pool:
+            barrier = sync.Barrier(2)
+            for future in [pool.submit(barrier.wait) for _ in range(2)]:
+                future.result(LONG)
+            assert len({pool.submit(tasks.where).result(LONG) for _ in range(300)}) == 1
+
     def test_queue_size(self) -> None:
         with InterpreterPoolExecutor(1, queue_size=1) as pool:
             event, started = sync.Event(), sync.Event()
