@@ -327,6 +327,11 @@ def stuck_in_c(release: Event) -> None:
     helper.join()
 
 
-def keep_gil() -> int:
-    """C code that keeps its interpreter's GIL for a second or more."""
-    return sum(range(100_000_000))
+def keep_gil(pipe: int) -> None:
+    """C code that keeps its interpreter's GIL until a byte comes through the pipe."""
+    try:
+        import ctypes
+    except ImportError:  # on 3.12 it refuses isolated interpreters
+        sum(range(250_000_000))  # some seconds: longer than anybody has patience
+        return
+    ctypes.PyDLL(None).read(pipe, ctypes.create_string_buffer(1), 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -175,12 +176,18 @@ class TestStuckInC:
     def test_in_c_that_keeps_the_gil(self, interp: atoll.Interpreter) -> None:
         interp.exec("try:\n    import ctypes\nexcept ImportError:\n    pass  # 3.12: it refuses")
         interp.call(functions.count_to, 1)  # the deadline is to come in C, not in an import
-        thread = interp.options(timeout=0.1).call_in_thread(functions.keep_gil)
-        error = thread.future.exception(LIMIT)
-        assert type(error) is atoll.ExecutionTimeout
-        assert "unresponsive" in str(error) and "keeps its interpreter's GIL" in str(error)
-        assert thread.is_alive()
+        reader, writer = os.pipe()
+        thread = interp.options(timeout=0.5).call_in_thread(functions.keep_gil, reader)
+        try:
+            error = thread.future.exception(LIMIT)
+            assert type(error) is atoll.ExecutionTimeout
+            assert "unresponsive" in str(error) and "keeps its interpreter's GIL" in str(error)
+            assert thread.is_alive()
+        finally:
+            os.write(writer, b"x")
         thread.join(LIMIT)
+        os.close(reader)
+        os.close(writer)
 
     def test_after_one_that_is_very_far(self, make: Make) -> None:
         """A deadline beyond what a lock can wait does not end the watcher."""
