@@ -30,6 +30,7 @@
 #define ATOLL_TAG_MEMO 0x40u /* bit */
 #define ATOLL_INT_LEAST (-5)
 #define ATOLL_INT_COUNT 128
+#define ATOLL_INTS_MOST 255 /* in one run */
 
 /* Layouts after the tag, n a varint unless said otherwise, V a value. */
 typedef enum atoll_tag {
@@ -56,6 +57,8 @@ typedef enum atoll_tag {
     ATOLL_TAG_EMPTY_TUPLE,
     ATOLL_TAG_RANGE,     /* 3 ints, with their tags */
     ATOLL_TAG_REF,       /* memo number */
+    ATOLL_TAG_INTS,      /* count in 1 byte, so many times 4 bytes: as many
+                            values of the list or tuple that it stands in */
     ATOLL_TAG_TUPLE,     /* n, n V; the first that holds values */
     ATOLL_TAG_LIST,      /* n, n V */
     ATOLL_TAG_DICT,      /* n, n pairs of V */
@@ -165,12 +168,19 @@ atoll_put_varint(atoll_writer *writer, uint64_t value)
     *writer->at++ = (uint8_t)value;
 }
 
+/* Whether an int is a byte by itself. */
+static inline bool
+atoll_int_is_small(int32_t value)
+{
+    return (uint32_t)value - (uint32_t)ATOLL_INT_LEAST < ATOLL_INT_COUNT;
+}
+
 /* An int of 32 bits, tag included: the shortest form.  Needs 5 bytes; returns
  * what is behind it. */
 static inline uint8_t *
 atoll_write_int32(uint8_t *at, int32_t value)
 {
-    if ((uint32_t)value - (uint32_t)ATOLL_INT_LEAST < ATOLL_INT_COUNT) {
+    if (atoll_int_is_small(value)) {
         *at = (uint8_t)(ATOLL_TAG_INT | (unsigned)(value - ATOLL_INT_LEAST));
         return at + 1;
     }
@@ -270,6 +280,21 @@ atoll_get_count(atoll_reader *reader, size_t least, size_t *out_count)
     }
     *out_count = (size_t)count;
     return true;
+}
+
+/* What stands behind ATOLL_TAG_INTS, of `most` ints at most: points into the
+ * frame, at ints that are not aligned.  False if it is empty, too many, or not
+ * all there. */
+static inline bool
+atoll_get_ints(atoll_reader *reader, size_t most, size_t *out_count,
+               const uint8_t **out_data)
+{
+    unsigned count;
+    if (!atoll_get_u8(reader, &count) || count == 0 || count > most) {
+        return false;
+    }
+    *out_count = count;
+    return atoll_get_raw(reader, count * sizeof(int32_t), out_data);
 }
 
 /* Whether `size` characters of the kind are exactly of that kind: all of an

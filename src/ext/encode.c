@@ -264,20 +264,54 @@ changed(const char *what)
     return ENC_FAILED;
 }
 
-/* Writes ints from items as long as they are ints, and tells how many. */
+/* Writes small ints from items as long as they are that; tells how many. */
 static inline Py_ssize_t
-put_ints(encoder *e, PyObject *const *items, Py_ssize_t count)
+put_small_ints(encoder *e, PyObject *const *items, Py_ssize_t count)
 {
     uint8_t *at = e->w.at; /* in a register: a byte store may alias *e */
-    /* A compact int has one digit, of 30 bits at most: 5 bytes are enough. */
-    Py_ssize_t room = (e->w.end - at) / 5;
-    if (count > room) {
-        count = room;
+    if (count > e->w.end - at) {
+        count = e->w.end - at;
     }
     Py_ssize_t i = 0;
     for (; i < count && is_compact_int(items[i]); i++) {
-        at = atoll_write_int32(at, (int32_t)compact_int(items[i]));
+        /* A compact int has one digit, of 30 bits at most. */
+        int32_t value = (int32_t)compact_int(items[i]);
+        if (!atoll_int_is_small(value)) {
+            break;
+        }
+        at = atoll_write_int32(at, value);
     }
+    e->w.at = at;
+    return i;
+}
+
+/* The same for a run of wider ones, which is worth its head from two on. */
+static inline Py_ssize_t
+put_wide_ints(encoder *e, PyObject *const *items, Py_ssize_t count)
+{
+    uint8_t *head = e->w.at;
+    Py_ssize_t room = (e->w.end - head - 2) / (Py_ssize_t)sizeof(int32_t);
+    if (count > room) {
+        count = room;
+    }
+    if (count > ATOLL_INTS_MOST) {
+        count = ATOLL_INTS_MOST;
+    }
+    uint8_t *at = head + 2;
+    Py_ssize_t i = 0;
+    for (; i < count && is_compact_int(items[i]); i++) {
+        int32_t value = (int32_t)compact_int(items[i]);
+        if (atoll_int_is_small(value)) {
+            break;
+        }
+        memcpy(at, &value, sizeof(value));
+        at += sizeof(value);
+    }
+    if (i < 2) {
+        return 0;
+    }
+    head[0] = ATOLL_TAG_INTS;
+    head[1] = (uint8_t)i;
     e->w.at = at;
     return i;
 }
@@ -289,7 +323,8 @@ step_items(encoder *e, enc_frame *f, PyObject *const *items)
     for (Py_ssize_t i = f->index, size = f->size; i < size;) {
         PyObject *item = items[i];
         if (is_compact_int(item)) {
-            Py_ssize_t run = put_ints(e, items + i, size - i);
+            Py_ssize_t run = put_small_ints(e, items + i, size - i);
+            run += put_wide_ints(e, items + i + run, size - i - run);
             if (run > 0) {
                 i += run;
                 continue;
@@ -321,7 +356,15 @@ step_slice(encoder *e, enc_frame *f)
 {
     PySliceObject *slice = (PySliceObject *)f->obj;
     PyObject *parts[] = {slice->start, slice->stop, slice->step};
-    return step_items(e, f, parts);
+    while (f->index < f->size) {
+        PyObject *part = parts[f->index++];
+        int result = put_leaf(e, part);
+        if (result != ENC_DONE) {
+            e->child = part;
+            return result;
+        }
+    }
+    return ENC_DONE;
 }
 
 /* Whether all was written, or something that has changed meanwhile. */

@@ -196,6 +196,27 @@ test_ints(void)
     atoll_frame_fini(&frame);
 }
 
+/* A run of ints: some, no more than wanted, all there. */
+static void
+test_runs_of_ints(void)
+{
+    static const uint8_t data[] = {2, 1, 2, 3, 4, 5, 6, 7, 8};
+    static const uint8_t none[] = {0, 1, 2, 3, 4};
+    size_t count = 0;
+    const uint8_t *ints = NULL;
+    atoll_reader reader = {data, data + sizeof(data)};
+    CHECK(atoll_get_ints(&reader, 2, &count, &ints));
+    CHECK(count == 2 && ints == data + 1 && reader.at == reader.end);
+    reader.at = data;
+    CHECK(!atoll_get_ints(&reader, 1, &count, &ints));
+    reader = (atoll_reader){data, data + sizeof(data) - 1};
+    CHECK(!atoll_get_ints(&reader, 2, &count, &ints));
+    reader = (atoll_reader){data, data};
+    CHECK(!atoll_get_ints(&reader, 2, &count, &ints));
+    reader = (atoll_reader){none, none + sizeof(none)};
+    CHECK(!atoll_get_ints(&reader, 2, &count, &ints));
+}
+
 /* ---- strings and attachments ---- */
 
 static void
@@ -271,6 +292,7 @@ main(int argc, char **argv)
     RUN(test_bad_varints);
     RUN(test_raw_reads_stay_inside);
     RUN(test_ints);
+    RUN(test_runs_of_ints);
     RUN(test_exact_kinds);
     RUN(test_attachments);
     RUN(test_growth);

@@ -103,6 +103,13 @@ walk_one(atoll_reader *reader, const atoll_frame *frame, size_t *out_inner)
         return skip(reader, 2);
     case ATOLL_TAG_INT32:
         return skip(reader, 4);
+    case ATOLL_TAG_INTS:
+        if (!atoll_get_ints(reader, 100, &count, &data)) {
+            return false;
+        }
+        MUST(count > 0 && count <= 100);
+        MUST(data + count * sizeof(int32_t) == reader->at);
+        return true;
     case ATOLL_TAG_INT64: {
         int64_t value;
         if (!atoll_get_copy(reader, &value, sizeof(value))) {

@@ -472,6 +472,16 @@ def is_documented(error: BaseException, name: str) -> bool:
 
 
 def drive(world: World, index: int) -> None:
+    """One thread's work.  Nothing of atoll's may reach it outside of an operation."""
+    try:
+        operate(world, index)
+    except BaseException:
+        world.problems.append(f"a driving thread ended: {traceback.format_exc()}")
+    finally:
+        world.beats.pop(index, None)
+
+
+def operate(world: World, index: int) -> None:
     dice = random.Random(f"{world.seed}-{index}")
     functions, weights = list(WEIGHTS), list(WEIGHTS.values())
     while world.running():
@@ -489,7 +499,6 @@ def drive(world: World, index: int) -> None:
         with world.lock:
             world.operations[name] += 1
             world.outcomes[outcome] += 1
-    world.beats.pop(index, None)
 
 
 def rss() -> float:
@@ -501,6 +510,7 @@ def rss() -> float:
 def watch(world: World, threads: list[threading.Thread]) -> None:
     """Prints progress; ends the process where a thread hangs."""
     told = 0.0
+    seen = 0
     while any(thread.is_alive() for thread in threads):
         now = time.monotonic()
         if all(now - beat < HANG for beat in list(world.beats.values())):
@@ -508,6 +518,9 @@ def watch(world: World, threads: list[threading.Thread]) -> None:
             faulthandler.dump_traceback_later(HANG, exit=True)
         if now - told > 5:
             told = now
+            for text in world.problems[seen:]:
+                print(f"WRONG (seed {world.seed}): {text}", file=sys.stderr, flush=True)
+            seen = len(world.problems)
             print(
                 f"{now - world.begun:6.0f} s  {sum(world.operations.values()):8} operations, "
                 f"{world.faults} faults, {world.put} items put, {world.made} interpreters made, "

@@ -37,6 +37,8 @@ VALUES = [
     bytearray(b"bytes"),
     (1, (2, "a")),
     [1, [2.5, "a" * 3], ()],
+    [1000, 2000, 3000, 1, 2000, 3000],
+    (1000, 2000, (3000, 4000)),
     {"a": 1, (1, 2): {3: 4}, 7: [8]},
     {1, "a", (2, 3)},
     frozenset([1, frozenset([2])]),
@@ -116,6 +118,22 @@ def test_counts_that_cannot_be(tag: int) -> None:
             data = bytes([tag | memo]) + count
             assert not attempt(data) or tag < 6
             attempt(data + b"\x01" * 20)
+
+
+def test_a_run_of_more_ints_than_the_list_has() -> None:
+    for make in (list, tuple):
+        data = bytearray(_core._encode(make([1000, 2000, 3000])))
+        assert data[1] == data[3] == 3  # of the list; of the run
+        with pytest.raises(InterpreterError, match="corrupt"):
+            _core._decode(bytes([data[0], 2, *data[2:]]))
+        for count in (0, 4, 255):
+            with pytest.raises(InterpreterError, match="corrupt"):
+                _core._decode(bytes([*data[:3], count, *data[4:]]))
+        # Nowhere else.
+        with pytest.raises(InterpreterError, match="corrupt"):
+            _core._decode(bytes(data[2:]))
+        with pytest.raises(InterpreterError, match="corrupt"):
+            _core._decode(_core._encode({1, 2})[:2] + bytes(data[2:]))
 
 
 def test_nesting_without_end() -> None:

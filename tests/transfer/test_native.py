@@ -200,6 +200,33 @@ def test_ints_that_come_again() -> None:
     assert same(got, [value, value[0]])
 
 
+@pytest.mark.parametrize("size", [2, 3, 254, 255, 256, 257, 509, 510, 511, 2000])
+def test_runs_of_ints(size: int) -> None:
+    least, most = -(2**30), 2**30
+    for wide in (
+        list(range(1000, 1000 + size)),
+        [1000] * size,
+        [[least + 1, most - 1, 123, -6, 2**15][i % 5] for i in range(size)],
+    ):
+        for values in (
+            wide,
+            [*wide, 1],
+            [1, *wide, 2, *wide],
+            [v for i in wide for v in (i, 0)],
+            [v for i in wide for v in (i, i, 0)],
+            [*wide, most, *wide, least, 2**31, -(2**63), 2**64, *wide],
+            [*wide, "text", *wide, None, wide, *wide],
+        ):
+            value = [values, tuple(values), {1000: tuple(wide), 5: wide}]
+            assert same(roundtrip(value), value)
+
+
+def test_neighbours_of_one_value_are_one_object() -> None:
+    for make in (list, tuple):
+        got = roundtrip(make([100_000] * 1000))
+        assert len({id(item) for item in got}) < 20  # one a run
+
+
 def test_arguments() -> None:
     both = _core._roundtrip_args
     assert both() == ((), {})
