@@ -204,6 +204,8 @@ atoll_registry_after_fork(int64_t keep)
             /* Only the thread that forked is left; its visits are what
              * the binding says they are. */
             interp->visits = 0;
+            interp->posts = 0;
+            atomic_store(&interp->measuring, false);
             place = &interp->next;
             continue;
         }

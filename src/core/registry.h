@@ -116,6 +116,8 @@ typedef struct atoll_interp {
     void *setup;
     void (*free_setup)(void *setup);
     struct atoll_interp *to_end; /* in the list of who ends it later [its] */
+    uint32_t posts; /* what the helper thread is to send there [lock] */
+    struct atoll_interp *to_post; /* in its list [its] */
 } atoll_interp;
 
 /* A word for the binding's whole-process needs, set once.  Called with the

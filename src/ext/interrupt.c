@@ -83,15 +83,30 @@ tell(atoll_interp *interp, ext_visit *visit)
     visit->deliver = true;
     atoll_parker_interrupt(visit->parker);
     if (interp->told < MAX_TOLD) {
-        atoll_interp_acquire(interp);
-        interp->told++;
-        if (ext_helper_add_pending(interp->handle, deliver, interp) != 0) {
-            interp->told--; /* full: told again shortly */
-            atoll_interp_release(interp);
-        }
+        ext_helper_post(interp, EXT_POST_TELL);
     }
     /* Last: an event loop that waits on a queue looks at once. */
     atoll_loop_wake_all(interp->id);
+}
+
+/* See interrupt_impl.h. */
+void
+ext_interrupt_post(atoll_interp *interp)
+{
+    atoll_mutex_lock(&interp->lock);
+    bool tells = interp->told < MAX_TOLD;
+    interp->told += tells;
+    atoll_mutex_unlock(&interp->lock);
+    if (!tells) {
+        return;
+    }
+    atoll_interp_acquire(interp);
+    if (ext_helper_add_pending(interp->handle, deliver, interp) != 0) {
+        atoll_mutex_lock(&interp->lock);
+        interp->told--; /* full: told again shortly */
+        atoll_mutex_unlock(&interp->lock);
+        atoll_interp_release(interp);
+    }
 }
 
 /* Locks: the helper's and interp's; visit is the running call. */

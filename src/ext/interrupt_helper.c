@@ -9,10 +9,15 @@
  * is rung only for one that is due before it would wake anyway, and finds the
  * others when it does.
  *
+ * It also adds the pending calls that tell other interpreters something, for
+ * whoever asks (ext_helper_post): adding one may wait for a GIL, so it is done
+ * attached to nothing and under no lock.
+ *
  * It is ended before fork() and started again at need: CPython warns of
  * threads that it finds then.
  *
- * Locks: fork_lock, helper.lock, then a record's; gate.lock last.
+ * Locks: fork_lock, helper.lock, then a record's, then posts.lock; gate.lock
+ * alone.
  */
 #include "interrupt_impl.h"
 
@@ -40,11 +45,20 @@ atomic_int ext_helper_listener = -1;
 /* One fork at a time: each of them joins the helper. */
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Held while a pending call is added. */
+/* Either forks or pending calls that are being added. */
 static struct {
     pthread_mutex_t lock;
-    uint32_t forks; /* os.fork() calls on their way [lock] */
-} gate = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    pthread_cond_t changed;
+    uint32_t forks;  /* os.fork() calls on their way [lock] */
+    uint32_t adding; /* threads in _PyEval_AddPendingCall [lock] */
+} gate
+    = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+/* Where something is to be sent; each is visited and referred to. */
+static struct {
+    pthread_mutex_t lock;
+    atoll_interp *head; /* [lock] */
+} posts = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 void
 ext_helper_lock(void)
@@ -65,14 +79,20 @@ int
 ext_helper_add_pending(PyInterpreterState *interp, int (*func)(void *),
                        void *arg)
 {
-    int result = -1;
     if (_PyEval_AddPendingCall == NULL) {
         return -1;
     }
     (void)pthread_mutex_lock(&gate.lock);
-    if (gate.forks == 0) {
-        result = _PyEval_AddPendingCall(interp, func, arg, 0);
+    bool open = gate.forks == 0;
+    gate.adding += open;
+    (void)pthread_mutex_unlock(&gate.lock);
+    if (!open) {
+        return -1;
     }
+    int result = _PyEval_AddPendingCall(interp, func, arg, 0);
+    (void)pthread_mutex_lock(&gate.lock);
+    gate.adding--;
+    (void)pthread_cond_broadcast(&gate.changed);
     (void)pthread_mutex_unlock(&gate.lock);
     return result == 0 ? 0 : -1;
 }
@@ -80,9 +100,14 @@ ext_helper_add_pending(PyInterpreterState *interp, int (*func)(void *),
 void
 ext_interrupt_fork_begins(void)
 {
-    (void)pthread_mutex_lock(&gate.lock);
+    Py_BEGIN_ALLOW_THREADS(void)
+    pthread_mutex_lock(&gate.lock);
     gate.forks++;
+    while (gate.adding > 0) {
+        (void)pthread_cond_wait(&gate.changed, &gate.lock);
+    }
     (void)pthread_mutex_unlock(&gate.lock);
+    Py_END_ALLOW_THREADS
 }
 
 void
@@ -98,6 +123,48 @@ ext_helper_ring(void)
 {
     if (atomic_load(&helper.have_bell)) {
         atoll_bell_ring(&helper.bell);
+    }
+}
+
+void
+ext_helper_post(atoll_interp *interp, ext_post what)
+{
+    bool waits = interp->posts != 0;
+    interp->posts |= what;
+    if (!waits) {
+        interp->visits++;
+        atoll_interp_acquire(interp);
+        (void)pthread_mutex_lock(&posts.lock);
+        interp->to_post = posts.head;
+        posts.head = interp;
+        (void)pthread_mutex_unlock(&posts.lock);
+    }
+    ext_helper_ring();
+}
+
+/* Sends what is to be sent, or only takes it off the list. */
+static void
+empty_posts(bool send)
+{
+    (void)pthread_mutex_lock(&posts.lock);
+    atoll_interp *interp = posts.head;
+    posts.head = NULL;
+    (void)pthread_mutex_unlock(&posts.lock);
+    while (interp != NULL) {
+        atoll_interp *next = interp->to_post;
+        atoll_mutex_lock(&interp->lock);
+        uint32_t what = send ? interp->posts : 0;
+        interp->posts = 0; /* from here on it may be on the list again */
+        atoll_mutex_unlock(&interp->lock);
+        if (what & EXT_POST_TELL) {
+            ext_interrupt_post(interp);
+        }
+        if (what & EXT_POST_MEASURE) {
+            ext_limits_post(interp);
+        }
+        atoll_interp_leave(interp, false);
+        atoll_interp_release(interp);
+        interp = next;
     }
 }
 
@@ -206,9 +273,10 @@ help(void *Py_UNUSED(arg))
         if (quit) {
             return NULL;
         }
+        empty_posts(true);
         int64_t look = ext_signals_look();
         next = look < next ? look : next;
-        look = look_at_riders();
+        look = look_at_riders(); /* what they post rings */
         doze(look < next ? look : next);
     }
 }
@@ -274,15 +342,15 @@ ext_interrupt_before_fork(void)
 void
 ext_interrupt_parent_after_fork(void)
 {
-    bool needed
-        = helper.head != NULL || atomic_load(&ext_attach_main_inside) >= 0;
+    bool needed = helper.head != NULL || posts.head != NULL
+                  || atomic_load(&ext_attach_main_inside) >= 0;
     for (size_t i = 0; i < EXT_RIDER_COUNT; i++) {
         needed |= atomic_load(&ext_helper_riders[i].wanted);
     }
     ext_helper_unlock();
     (void)pthread_mutex_unlock(&fork_lock);
-    if (needed) {
-        (void)ext_helper_start();
+    if (needed && ext_helper_start() < 0) {
+        empty_posts(false); /* their timers send them again */
     }
 }
 
@@ -292,7 +360,10 @@ ext_interrupt_after_fork(void)
     (void)pthread_mutex_init(&helper.lock, NULL);
     (void)pthread_mutex_init(&fork_lock, NULL);
     (void)pthread_mutex_init(&gate.lock, NULL);
-    gate.forks = 0;
+    (void)pthread_cond_init(&gate.changed, NULL);
+    gate.forks = gate.adding = 0;
+    (void)pthread_mutex_init(&posts.lock, NULL);
+    posts.head = NULL;
     helper.head = NULL;
     helper.planned = ATOLL_FOREVER;
     if (atomic_exchange(&helper.have_bell, false)) {

@@ -16,11 +16,32 @@ int
 ext_helper_start(void);
 
 /* _PyEval_AddPendingCall, but not while a fork is on its way.  interp stays:
- * the caller visits it, or holds the lock of its record while a call runs.
+ * the caller visits it.  It may wait until a thread of interp gets its GIL:
+ * CPython 3.13 and later hand the lock of the pending calls on to a thread
+ * that waits for its GIL then.
+ * Attached: to none, for else that GIL would be given back and taken again in
+ * here, however short this looks.  Locks: none that any attached thread takes.
  * Fails: -1 (the queue is full, a fork): to be tried again shortly. */
 int
 ext_helper_add_pending(PyInterpreterState *interp, int (*func)(void *),
                        void *arg);
+
+/* The pending calls that the helper adds for others. */
+typedef enum ext_post {
+    EXT_POST_TELL = 1,    /* ext_interrupt_post */
+    EXT_POST_MEASURE = 2, /* ext_limits_post */
+} ext_post;
+
+/* Has the helper thread add it soon; asked for twice meanwhile, once.
+ * Locks: interp's, whose end has not begun: it stays for the helper; rings it.
+ * Any thread. */
+void
+ext_helper_post(atoll_interp *interp, ext_post what);
+/* On the helper thread, which visits interp. */
+void
+ext_interrupt_post(atoll_interp *interp);
+void
+ext_limits_post(atoll_interp *interp);
 
 /* Guards every visit's timer.  Taken before a record's lock. */
 void

@@ -272,17 +272,25 @@ ask_to_measure(atoll_interp *interp)
     if (atomic_exchange(&interp->measuring, true)) {
         return;
     }
-    bool sent = false;
-    if (atoll_interp_glance(interp)) {
-        atoll_interp_acquire(interp);
-        sent = ext_helper_add_pending(interp->handle, measure, interp) == 0;
-        atoll_interp_leave(interp, false);
-        if (!sent) {
-            atoll_interp_release(interp);
-        }
+    atoll_mutex_lock(&interp->lock);
+    bool alive = interp->life < ATOLL_LIFE_ENDING;
+    if (alive) {
+        ext_helper_post(interp, EXT_POST_MEASURE);
     }
-    if (!sent) {
+    atoll_mutex_unlock(&interp->lock);
+    if (!alive) {
         atomic_store(&interp->measuring, false);
+    }
+}
+
+/* See interrupt_impl.h. */
+void
+ext_limits_post(atoll_interp *interp)
+{
+    atoll_interp_acquire(interp);
+    if (ext_helper_add_pending(interp->handle, measure, interp) != 0) {
+        atomic_store(&interp->measuring, false);
+        atoll_interp_release(interp);
     }
 }
 

@@ -307,12 +307,11 @@ IDLE = atoll.create_queue()
 
 
 def far_put(world: World, dice: random.Random) -> None:
-    first = new_number(world)
     with world.lock:
+        first = next(world.numbers)
         for _ in range(9):
             next(world.numbers)
-    numbers = range(first, first + 10)
-    with world.lock:
+        numbers = range(first, first + 10)
         world.perhaps.update(numbers)
     # The interpreter may run something else: then none was put.  An outcome
     # that lacks memory says nothing.
