@@ -146,6 +146,35 @@ put_named(encoder *e, PyObject *obj, PyObject *name)
     return result;
 }
 
+/* __reduce__ gave a name.  Where only this interpreter has the module (a
+ * script, a notebook), no other would find the object under it. */
+static int
+put_global_name(encoder *e, PyObject *obj, PyObject *name)
+{
+    PyObject *module = NULL, *ask = NULL, *answer = NULL;
+    if (ext_compat_getattr_optional(obj, e->part->names.module, &module) < 0) {
+        return enc_fail(e, obj);
+    }
+    if (module == NULL || !PyUnicode_CheckExact(module)) {
+        Py_XDECREF(module);
+        return put_named(e, obj, name);
+    }
+    ask = ext_state_python("atoll._reference", "importable");
+    answer = ask == NULL ? NULL : PyObject_CallOneArg(ask, module);
+    if (answer == Py_False) {
+        PyErr_Format(PyExc_TypeError,
+                     "__reduce__ returned the name %R, and no other "
+                     "interpreter can import the module %R",
+                     name, module);
+    }
+    int result = answer == Py_True ? put_named(e, obj, name)
+                                   : enc_fail(e, obj);
+    Py_DECREF(module);
+    Py_XDECREF(ask);
+    Py_XDECREF(answer);
+    return result;
+}
+
 /* ---- what __reduce__ gave: how to make it ---- */
 
 static PyObject *
@@ -283,7 +312,7 @@ put_reduced(encoder *e, PyObject *obj, PyObject *reduced)
 {
     int result;
     if (reduced != NULL && PyUnicode_CheckExact(reduced)) {
-        result = put_named(e, obj, reduced);
+        result = put_global_name(e, obj, reduced);
     }
     else if (reduced != NULL && PyTuple_CheckExact(reduced)) {
         result = open_reduced(e, obj, reduced);

@@ -144,6 +144,26 @@ def test_wrong_reduce_values(value: Any) -> None:
     assert info.value.__cause__ is not None
 
 
+def test_a_name_in_a_module_that_only_the_sender_has() -> None:
+    # What a script's own sentinel says of itself: nobody else could look it up.
+    class Sentinel:
+        def __reduce__(self) -> str:
+            return "SENTINEL"
+
+    Sentinel.__module__ = "__main__"
+    main = sys.modules["__main__"]
+    main.SENTINEL = Sentinel()  # type: ignore[attr-defined]
+    try:
+        with pytest.raises(NotShareableError) as info:
+            roundtrip([main.SENTINEL])
+    finally:
+        del main.SENTINEL  # type: ignore[attr-defined]
+    assert str(info.value).startswith("obj[0]: <class '__main__.")
+    assert str(info.value.__cause__) == (
+        "__reduce__ returned the name 'SENTINEL', and no other interpreter can import the module '__main__'"
+    )
+
+
 def test_iterators_that_raise() -> None:
     def broken() -> Any:
         yield 1
