@@ -597,9 +597,11 @@ def _reduce_builtin(function: Any) -> Any:
 _get_dict = type.__dict__["__dict__"].__get__
 # Made anew with the class, or of no use to another.
 _NEVER_ATTRIBUTES = frozenset(
-    ["__dict__", "__weakref__", "__module__", "_abc_impl", "__annotations_cache__", "__classdictcell__"]
+    ["__module__", "_abc_impl", "__annotations_cache__", "__classdictcell__"]
     + ["__parameters__", "__annotate_func__"]
 )
+# type makes these, unless the class has its own under that name.
+_FROM_TYPE = ("__dict__", "__weakref__")
 
 
 def _reduce_class(cls: type) -> Any:
@@ -612,7 +614,7 @@ def _reduce_class(cls: type) -> Any:
     early: dict[str, Any] = {"__qualname__": cls.__qualname__, "__module__": _module_name(cls.__module__)}
     slots = {n for n, v in namespace.items() if type(v) is MemberDescriptorType and v.__objclass__ is cls}
     if "__slots__" in namespace:
-        has = {n for n in ("__dict__", "__weakref__") if n in namespace}
+        has = {n for n in _FROM_TYPE if type(namespace.get(n)) is GetSetDescriptorType}
         early["__slots__"] = tuple(sorted(slots | has))
         if isinstance(namespace["__slots__"], dict):
             early["__slots__"] = namespace["__slots__"]  # with their descriptions
@@ -620,6 +622,8 @@ def _reduce_class(cls: type) -> Any:
         early["__parameters__"] = namespace["__parameters__"]
     attributes = {}
     for key, value in namespace.items():
+        if key in _FROM_TYPE and type(value) is GetSetDescriptorType:
+            continue
         if key not in _NEVER_ATTRIBUTES and key not in slots:
             attributes[key] = value
     if "__slots__" in attributes and not isinstance(attributes["__slots__"], (str, tuple, list, dict)):

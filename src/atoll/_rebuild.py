@@ -575,14 +575,49 @@ def set_class(cls: Any, state: dict[str, Any]) -> None:
     put: Callable[[Any, str, Any], None] = type.__setattr__
     if not _is_plain(type(cls)):
         put = type(cls).__setattr__  # type: ignore[assignment]
+    hidden = {}
     for name, value in state["attributes"].items():
-        put(cls, name, value)
+        if _is_hidden(type(cls), name):
+            hidden[name] = value
+        else:
+            put(cls, name, value)
+    if hidden:
+        _put_hidden(cls, hidden)
     if "registered" in state:
         import abc
 
         abc._abc_init(cls)  # type: ignore[attr-defined]
         for sub in state["registered"]:
             abc.ABCMeta.register(cls, sub)
+
+
+# What type's own descriptors must hear of, and put into the class's dict.
+_FOR_TYPE = frozenset(
+    ["__doc__", "__annotations__", "__annotate__", "__abstractmethods__", "__type_params__"],
+)
+
+
+def _is_hidden(meta: type, name: str) -> bool:
+    """Tell whether an attribute of a class is behind one of its metaclass.
+
+    A class may have a property ``__class__`` or ``__name__`` for its
+    instances: to set that on the class would rename the class, or fail.
+    """
+    for base in meta.__mro__:
+        if name in base.__dict__:
+            kind = type(base.__dict__[name])
+            return name not in _FOR_TYPE and (hasattr(kind, "__set__") or hasattr(kind, "__delete__"))
+    return False
+
+
+def _put_hidden(cls: Any, attributes: dict[str, Any]) -> None:
+    import gc
+
+    (namespace,) = gc.get_referents(type.__dict__["__dict__"].__get__(cls))
+    namespace.update(attributes)
+    # The caches of look-ups hear of a change only if one is made as usual.
+    type.__setattr__(cls, _MARK, None)
+    type.__delattr__(cls, _MARK)
 
 
 def get_member(cls: Any, index: int, name: str | None, value: tuple[Any, ...]) -> Any:

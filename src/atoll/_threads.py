@@ -202,7 +202,10 @@ class Options:
 
     def __init__(self, interp: _core.Interpreter, /, *, timeout: float | None = None) -> None:
         if timeout is not None:
-            timeout = float(timeout + 0.0)  # a number, and no text
+            if not hasattr(timeout, "__float__") and not hasattr(timeout, "__index__"):  # text, above all
+                kind = type(timeout).__name__
+                raise TypeError(f"timeout must be a number of seconds or None, not {kind}")
+            timeout = float(timeout)
             if timeout != timeout:
                 raise ValueError("timeout must not be NaN")
             if timeout < 0:

@@ -167,8 +167,8 @@ put_global_name(encoder *e, PyObject *obj, PyObject *name)
                      "interpreter can import the module %R",
                      name, module);
     }
-    int result = answer == Py_True ? put_named(e, obj, name)
-                                   : enc_fail(e, obj);
+    int result
+        = answer == Py_True ? put_named(e, obj, name) : enc_fail(e, obj);
     Py_DECREF(module);
     Py_XDECREF(ask);
     Py_XDECREF(answer);

@@ -652,6 +652,28 @@ end_daemon_threads(atoll_interp *interp)
     PyErr_Clear();
 }
 
+/* 3.12's private module ends an interpreter on whichever state heads its list.
+ * When that is one of ours, the state that came with the interpreter is left
+ * beside it, idle, and the process would abort. */
+static void
+drop_first_state(atoll_interp *interp)
+{
+    PyThreadState *own = PyThreadState_Get();
+    if (!ext_attach_is_kept(interp, own)) {
+        return;
+    }
+    PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
+    while (t != NULL
+           && (PyThreadState_GetID(t) != 1 || t == own
+               || ext_attach_is_kept(interp, t))) {
+        t = PyThreadState_Next(t);
+    }
+    if (t != NULL) {
+        PyThreadState_Clear(t);
+        PyThreadState_Delete(t);
+    }
+}
+
 /* The atexit callback in each interpreter: see the head of this file. */
 static PyObject *
 on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
@@ -678,6 +700,7 @@ on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
     Py_BEGIN_ALLOW_THREADS(void)
     atoll_interp_wait_visits(interp, 0, ATOLL_FOREVER);
     Py_END_ALLOW_THREADS
+    drop_first_state(interp);
     end_daemon_threads(interp);
     ext_attach_drop_kept(interp, true);
     ext_attach_forget_kept(interp); /* the ender's own goes with the rest */
