@@ -20,6 +20,7 @@ from . import _progress
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
     from typing import Any
 
     from ._doctor_cache import Cache
@@ -44,7 +45,8 @@ verdicts:
   not importable         fails in a plain interpreter, too
   nothing to import      brings no module
 
-doctor imports, and no more: a module that works may still crash in use."""
+doctor imports, and no more: a module that works may still crash in use, and
+one that goes on without a part may miss it then."""
 
 _EPILOG = """\
 exit status: 0 if all work, perhaps slower; 1 if one does not, or if one that
@@ -121,14 +123,14 @@ def _all(
 
     prober = Prober(args.timeout)
     cache = None if args.no_cache else Cache()
+    futures: list[Future[dict[str, Any]]] = []
     with ThreadPoolExecutor(args.jobs or _default_workers(), "atoll-doctor") as pool:
-        futures = [
-            pool.submit(_examine, found, prober, index, cache, args.fresh or args.no_cache)
-            for found in chosen
-        ]
-        for future in futures:
-            future.add_done_callback(lambda _: bar.advance(1))
+        # All within: the pool's end waits for probes, which Ctrl-C must have stopped by then.
         try:
+            for found in chosen:
+                future = pool.submit(_examine, found, prober, index, cache, args.fresh or args.no_cache)
+                futures.append(future)
+                future.add_done_callback(lambda _: bar.advance(1))
             for future in futures:
                 yield future.result()
         finally:

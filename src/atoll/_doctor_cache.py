@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._doctor_find import Found
 
 #: Changes with what the probes do.
-_FORMAT = 2
+_FORMAT = 3
 
 
 def folder() -> str:

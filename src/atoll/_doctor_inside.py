@@ -207,7 +207,9 @@ def load(targets: list[str], crumbs: int, sources: "dict[str, list[str]] | None"
 
     sources: extension modules that the distribution has -> modules whose
     import may load them, likeliest first.  For each that the targets have not
-    loaded, "witness" names a module whose import does.
+    loaded, "witness" names a module whose import does.  Where none does, the
+    file is no module (code opens it by hand), or is wanted later: then it is
+    the first public module that speaks of it.
     """
     known = set(sys.modules)
     failed: dict[str, Any] = {}
@@ -226,10 +228,13 @@ def load(targets: list[str], crumbs: int, sources: "dict[str, list[str]] | None"
             for candidate in [*candidates, extension]:
                 if candidate in failed or candidate in sys.modules:
                     continue
-                wrong = _import(watch, candidate)
-                if wrong is None and extension in sys.modules:
+                if _import(watch, candidate) is not None:
+                    continue
+                if extension in sys.modules:
                     witness[extension] = candidate
                     break
+                if "._" not in f".{candidate}":
+                    witness.setdefault(extension, candidate)
     modules = {}
     for name in set(sys.modules) - known:
         spec = getattr(sys.modules[name], "__spec__", None)

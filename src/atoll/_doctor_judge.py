@@ -260,7 +260,7 @@ class Judge:
         death = self.main.death()
         if death is not None:
             blame = self.main.loading[-1] if self.main.loading else ", ".join(found.roots)
-            return self._not_importable(blame, f"{death[1]}, in a plain interpreter, too")
+            return self._not_importable(blame, death[1])
         first = self.main.first
         witnesses = set(first["witness"].values())
         targets = [root for root in roots if root not in first["failed"]]

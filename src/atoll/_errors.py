@@ -144,7 +144,7 @@ class ExecutionFailed(InterpreterError):
                 text = excinfo.type.__name__ if excinfo.type else excinfo.msg
         super().__init__(text)
         self.args = (text,)  # OSError's constructor, of ExecutionTimeout, does not
-        self.excinfo = excinfo
+        self.excinfo: ExcInfo = excinfo  # or what the standard module has in its place
 
     def __str__(self) -> str:
         text = super().__str__()

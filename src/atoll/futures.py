@@ -476,12 +476,12 @@ class InterpreterPoolExecutor(ThreadPoolExecutor):
 
     def map(
         self,
-        fn: Callable[..., Any],
+        fn: Callable[..., _T],
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int | None = None,
         buffersize: int | None = None,
-    ) -> Iterator[Any]:
+    ) -> Iterator[_T]:
         """An iterator of fn(*items) for the items of the iterables, in order.
 
         timeout: seconds, from now, after which the iterator raises

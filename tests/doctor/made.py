@@ -101,7 +101,7 @@ class Site:
             "-Wno-unused",
             f"-I{sysconfig.get_path('include')}",
             f"-DINIT=PyInit_{target.name.split('.')[0]}",
-            *(f"-D{macro}" for macro in macros),
+            *(f"-D{macro}" for macro in macros),  # an INIT among them comes later, and counts
             str(self.source),
             "-o",
             str(target),
@@ -167,6 +167,12 @@ def make(folder: Path) -> Site:
             "        import warnings\n        warnings.warn('the fast part is missing')\n",
         },
         {"made_choice/fast_best": ["SINGLE"], "made_choice/fast": ["SINGLE"]},
+    )
+    # Its part in C is no module: api loads it in a way of its own, for which it needs what refuses.
+    site.add(
+        "made-by-hand",
+        {"made_by_hand/__init__.py": "", "made_by_hand/api.py": "import made_helper\nPART = '_raw'\n"},
+        {"made_by_hand/_raw": ["INIT=no_module"]},
     )
     site.add("made-helper", {}, {"made_helper": ["NO_SLOT"]})
     site.add(

@@ -64,6 +64,7 @@ def found(doctor: Doctor) -> dict[str, dict[str, Any]]:
         ("made-alias", SLOWER, "made_alias._c", "made-alias"),
         ("made-apart", SLOWER, "_made_apart_c", "made-apart"),
         ("made-choice", SLOWER, "made_choice.fast_best", "made-choice"),
+        ("made-by-hand", SHARED, "made_helper", "made-helper"),
         ("made-helper", SHARED, "made_helper", "made-helper"),
         ("made-thread", MAIN, "made_thread", "made-thread"),
         ("made-needs", SHARED, "made_shared._c", "made-shared"),
@@ -296,6 +297,37 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     assert (child.returncode, out, err) == (130, "", "")
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()), 0)
+
+
+def test_ctrl_c_before_all_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs already is stopped, however early Ctrl-C comes."""
+    import argparse
+    import concurrent.futures
+    import threading
+
+    from atoll import _doctor, _doctor_judge, _progress
+    from atoll._doctor_find import Found, Index
+
+    stopped = threading.Event()
+    heard: list[bool] = []
+
+    class Pool(concurrent.futures.ThreadPoolExecutor):
+        sent = 0
+
+        def submit(self, *args: Any, **kwargs: Any) -> Any:
+            self.sent += 1
+            if self.sent == 2:
+                raise KeyboardInterrupt
+            return super().submit(*args, **kwargs)
+
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(_doctor, "_examine", lambda *_: heard.append(stopped.wait(60)))
+    monkeypatch.setattr(_doctor_judge.Prober, "stop", lambda _: stopped.set())
+    args = argparse.Namespace(timeout=60.0, no_cache=True, fresh=True, jobs=1)
+    chosen = [Found("made-one", "1", "", ()), Found("made-two", "1", "", ())]
+    with pytest.raises(KeyboardInterrupt):
+        list(_doctor._all(chosen, Index({}), args, _progress.Silent()))
+    assert heard == [True]
 
 
 def test_outcome_of_a_child() -> None:

@@ -19,12 +19,14 @@ from atoll.futures import Future, InterpreterPoolExecutor
 def add(a: int, b: float = 0) -> str:
     return str(a + b)
 
-async def main(interp: atoll.Interpreter, pool: InterpreterPoolExecutor) -> None:
+async def main(interp: atoll.Interpreter, pool: InterpreterPoolExecutor, failed: atoll.ExecutionFailed) -> None:
     reveal_type(interp.call(add, 1, b=2.0))  # str
     reveal_type(interp.call_in_thread(add, 1).future)  # Future[str]
     reveal_type(interp.options(timeout=1).call(add, 1))  # str
     reveal_type(pool.submit(add, 1).result())  # str
     reveal_type(pool.options(timeout=1).submit(add, 1))  # Future[str]
+    reveal_type(pool.map(add, [1, 2]))  # Iterator[str]
+    reveal_type(failed.excinfo.errdisplay)  # str
     reveal_type(await aio.to_interpreter(add, 1))  # str
     reveal_type(await aio.call(interp, add, 1))  # str
     reveal_type(atoll.Supervisor().exits)  # WorkerExit]
