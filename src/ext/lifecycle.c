@@ -262,6 +262,9 @@ end_interpreter(ext_visit *visit)
         _PyInterpreterState_SetNotRunningMain(interp->handle);
     }
     PyErr_Clear();
+    if (interp->ext != NULL) {
+        ext_run_let_main_go(interp->ext);
+    }
     /* From here nobody may touch the handle: not the helper thread, which
      * visits for a moment to deliver a signal. */
     Py_BEGIN_ALLOW_THREADS(void)
@@ -702,6 +705,7 @@ on_exit_here(PyObject *module, PyObject *Py_UNUSED(args))
     Py_END_ALLOW_THREADS
     drop_first_state(interp);
     end_daemon_threads(interp);
+    ext_run_let_main_go(st);
     ext_attach_drop_kept(interp, true);
     ext_attach_forget_kept(interp); /* the ender's own goes with the rest */
     ext_chores_check(st);

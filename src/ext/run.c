@@ -431,6 +431,12 @@ get_main_dict(ext_state *st)
     return dict;
 }
 
+void
+ext_run_let_main_go(ext_state *st)
+{
+    Py_CLEAR(get_part(st)->main_dict);
+}
+
 /* Removes the first non-blank line's margin from each line that has it.
  * New reference. */
 static PyObject *

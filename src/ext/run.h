@@ -23,6 +23,12 @@ ext_run_exec(ext_state *st, atoll_interp *interp, PyObject *code, bool dedent,
 PyObject *
 ext_run_prepare(ext_state *st, atoll_interp *interp, PyObject *ns);
 
+/* The interpreter of st is about to end.  CPython lets its __main__ go first,
+ * so that finalizers still find the globals that they use; unless somebody
+ * keeps that namespace.  Attached: to that interpreter.  May run Python. */
+void
+ext_run_let_main_go(ext_state *st);
+
 /* For waits of atoll's that were interrupted: lets Ctrl-C and interrupt()
  * act.  Returns 0: nothing, wait on; -1: an exception is set.
  * Attached: to the caller's interpreter.  Runs Python (signal handlers). */
