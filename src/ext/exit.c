@@ -108,7 +108,8 @@ stop_freeing(void)
 }
 
 /* What runs in them would run on while CPython takes apart what all
- * interpreters share. */
+ * interpreters share.  Nobody may end one from here on: not an atexit function
+ * that still runs, not the last view of its memory. */
 static void
 abandon(atoll_interp **list, size_t count)
 {
@@ -117,6 +118,9 @@ abandon(atoll_interp **list, size_t count)
     ext_interrupt_park(list, count, PARK_NS);
     Py_END_ALLOW_THREADS(void)
     ext_runtime_forget_others(&needed);
+    for (size_t i = 0; i < count; i++) {
+        atoll_interp_set_life(list[i], ATOLL_LIFE_GONE);
+    }
 }
 
 void
@@ -143,18 +147,23 @@ ext_exit_main(ext_state *st)
     if (ext_lifecycle_reap(st) < 0) {
         PyErr_Clear(); /* Ctrl-C: the end is under way */
     }
+    for (size_t i = 0; i < count; i++) {
+        if (is_ended_here(list[i]) && is_left(list[i])) {
+            close_one(st, list[i], deadline);
+        }
+    }
+    /* Those whose memory only those saw that have ended now. */
+    if (ext_lifecycle_reap(st) < 0) {
+        PyErr_Clear();
+    }
     size_t left = 0;
     for (size_t i = 0; i < count; i++) {
-        atoll_interp *interp = list[i];
-        if (is_ended_here(interp) && is_left(interp)) {
-            close_one(st, interp, deadline);
-        }
-        if (is_ended_here(interp)
-            && atoll_interp_get_life(interp) != ATOLL_LIFE_GONE) {
-            list[left++] = interp;
+        if (is_ended_here(list[i])
+            && atoll_interp_get_life(list[i]) != ATOLL_LIFE_GONE) {
+            list[left++] = list[i];
         }
         else {
-            atoll_interp_release(interp);
+            atoll_interp_release(list[i]);
         }
     }
     if (left > 0) {
