@@ -1,7 +1,9 @@
 """aget, aput and `async for` of queues; the other half is ext/queue_async.c.
 
 Each event loop that waits on a queue has one descriptor, a reader in the loop,
-whatever the number of queues and waits.  No thread is used.
+whatever the number of queues and waits.  No thread is used.  In an interpreter
+that is not the main one every event loop has it: by that reader it is woken
+when its code is interrupted, too (_setup.py).
 
 The reader's callback, a _Bell, is referenced by the event loop alone.  An
 event loop that is closed drops its readers, so the _Bell goes, and with it
@@ -61,6 +63,14 @@ def _bell_of(loop: AbstractEventLoop) -> _Bell:
         loop.add_reader(bell.waits.fileno(), bell)
         _bells[loop] = ref(bell)
     return bell
+
+
+def wake_when_interrupted(loop: AbstractEventLoop) -> None:
+    """Have interrupt() and Ctrl-C wake the loop from now on, whatever it waits for; if it can be."""
+    try:
+        _bell_of(loop)
+    except Exception:
+        pass  # it has no readers, or there is no descriptor left: it works as ever
 
 
 async def aget(queue: Queue[Any]) -> Any:

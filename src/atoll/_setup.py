@@ -85,7 +85,10 @@ def watch_extensions() -> None:
         if version == (3, 12) or (version == (3, 13) and name == "_datetime"):
             _core._load_in_main(name, None if name in ("_asyncio", "_datetime") else spec.origin)
         try:
-            return original(self, spec)
+            module = original(self, spec)
+            if name == "_asyncio":
+                _watch_event_loops(module)
+            return module
         except ImportError as error:
             from ._imports import add_note
 
@@ -97,7 +100,10 @@ def watch_extensions() -> None:
         if version < (3, 14) and name in _BUILT_IN:
             _core._load_in_main(name, None)
         try:
-            return builtin(spec)
+            module = builtin(spec)
+            if name == "_asyncio":
+                _watch_event_loops(module)
+            return module
         except ImportError as error:
             from ._imports import add_note
 
@@ -109,6 +115,26 @@ def watch_extensions() -> None:
         function.__code__ = function.__code__.replace(co_filename="<frozen importlib._bootstrap_external>")
     loader.create_module = create_module
     bootstrap.BuiltinImporter.create_module = staticmethod(create_builtin)
+
+
+def _watch_event_loops(module: "Any") -> None:
+    """Have every event loop that begins to run here wake when its code is interrupted.
+
+    One that has nothing to do sleeps in C: before 3.15 nothing else ends that.
+    Asked of the function by which a loop of any kind tells that it runs.
+    """
+    original = getattr(module, "_set_running_loop", None)
+    if original is None:
+        return
+
+    def _set_running_loop(loop: "Any", /) -> None:
+        original(loop)
+        if loop is not None:
+            from ._queues_aio import wake_when_interrupted
+
+            wake_when_interrupted(loop)
+
+    module._set_running_loop = _set_running_loop
 
 
 def _filters_mutated() -> None:

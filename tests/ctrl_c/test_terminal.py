@@ -77,6 +77,27 @@ print(a.call(len, [1, 2]))
     assert (text, status) == ("READY\ninterrupted\n2\n", 0)
 
 
+def test_event_loop_inside() -> None:
+    """One that has nothing to do, in another interpreter."""
+    text, status = run_at_terminal(f"""{BEGIN}
+try:
+    a.exec('''
+import asyncio, os
+async def main():
+    try:
+        asyncio.get_running_loop().call_later(0.1, os.write, 1, b"READY" + bytes([10]))
+        await asyncio.sleep(3600)
+    finally:
+        os.write(1, b"cleaned" + bytes([10]))
+asyncio.run(main())
+''')
+except KeyboardInterrupt:
+    print("interrupted")
+print(a.call(len, [1, 2]))
+""")
+    assert (text, status) == ("READY\ncleaned\ninterrupted\n2\n", 0)
+
+
 def test_uncaught() -> None:
     """The process dies of the signal, as Python does."""
     text, status = run_at_terminal(f"{BEGIN}\na.exec(SPIN)\n")

@@ -335,3 +335,17 @@ def keep_gil(pipe: int) -> None:
         sum(range(250_000_000))  # some seconds: longer than anybody has patience
         return
     ctypes.PyDLL(None).read(pipe, ctypes.create_string_buffer(1), 1)
+
+
+def sleep_in_event_loop(started: Event, cleaned: AtomicInt) -> None:
+    """In an event loop that has nothing to do."""
+    import asyncio
+
+    async def main() -> None:
+        try:
+            asyncio.get_running_loop().call_later(0.05, started.set)
+            await asyncio.sleep(3600)
+        finally:
+            cleaned.add(1)
+
+    asyncio.run(main())

@@ -412,6 +412,56 @@ class TestWaits:
         assert interp.call(functions.count_to, 3) == 3
 
 
+class TestEventLoops:
+    """One that has nothing to do sleeps in C, and is woken all the same."""
+
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_interrupted(self, make: Make, nested: bool) -> None:
+        a, b = make(), make()
+        started, cleaned = Event(), AtomicInt(0)
+        what = functions.sleep_in_event_loop, started, cleaned
+        for turn in range(1, 3):  # the second time asyncio is there already
+            thread = in_thread(a, functions.call_other, b, *what) if nested else in_thread(a, *what)
+            assert started.wait(LIMIT)
+            assert a.interrupt()
+            assert type(outcome(thread)) is atoll.ExecutionInterrupted
+            assert cleaned.load() == turn
+            started.clear()
+
+    def test_deadline(self, interp: atoll.Interpreter) -> None:
+        cleaned = AtomicInt(0)
+        interp.exec("import asyncio; asyncio.run(asyncio.sleep(0))")
+        with pytest.raises(atoll.ExecutionTimeout):
+            interp.options(timeout=0.3).call(functions.sleep_in_event_loop, Event(), cleaned)
+        assert cleaned.load() == 1
+
+    def test_in_a_thread(self) -> None:
+        """close(interrupt=True) ends it."""
+        interp = atoll.create()
+        started, cleaned = Event(), AtomicInt(0)
+        interp.prepare_main(started=started, cleaned=cleaned)
+        interp.exec(
+            "import threading\n"
+            "from stop_functions import sleep_in_event_loop\n"
+            "threading.Thread(target=sleep_in_event_loop, args=(started, cleaned)).start()"
+        )
+        assert started.wait(LIMIT)
+        interp.close(interrupt=True, timeout=LIMIT)
+        assert cleaned.load() == 1
+
+    def test_one_that_cannot_be_watched(self, interp: atoll.Interpreter) -> None:
+        """It works as ever."""
+        interp.exec(
+            "import asyncio\n"
+            "class Loop(asyncio.SelectorEventLoop):\n"
+            "    def add_reader(self, fd, callback, *args):\n"
+            "        raise NotImplementedError\n"
+            "loop = Loop()\n"
+            "assert loop.run_until_complete(asyncio.sleep(0, 'slept')) == 'slept'\n"
+            "loop.close()\n"
+        )
+
+
 class TestThreads:
     def test_its_own_call(self, interp: atoll.Interpreter, counter: AtomicInt) -> None:
         thread = in_thread(interp, functions.spin, counter)
