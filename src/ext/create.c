@@ -347,6 +347,7 @@ enter_record(atoll_interp *prepared, PyInterpreterState *handle)
     if (interp != prepared) {
         atoll_mutex_lock(&interp->lock);
         interp->owned = true;
+        interp->spare = prepared->spare;
         interp->creator = prepared->creator;
         interp->setup = prepared->setup;
         interp->free_setup = prepared->free_setup;
@@ -373,9 +374,18 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint32_t count; /* [lock] */
+    int64_t before; /* the last id before the first of them [lock] */
     bool over;      /* the process is ending [lock] */
 } makers
     = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+/* Of all interpreters in CPython's list. */
+static int64_t
+last_id(void)
+{
+    PyInterpreterState *head = PyInterpreterState_Head();
+    return head == NULL ? 0 : PyInterpreterState_GetID(head);
+}
 
 /* Fails: -1 with an exception. */
 static int
@@ -383,6 +393,9 @@ begin_creation(ext_state *st)
 {
     (void)pthread_mutex_lock(&makers.lock);
     bool over = makers.over;
+    if (makers.count == 0) {
+        makers.before = last_id();
+    }
     makers.count += !over;
     (void)pthread_mutex_unlock(&makers.lock);
     if (!over) {
@@ -426,7 +439,7 @@ ext_create_stop(int64_t grace)
 /* All that may fail for lack of memory comes first: there is no good way back
  * once there is an interpreter. */
 static int
-create_new(ext_state *st, PyObject *config, PyObject *snapshot,
+create_new(ext_state *st, PyObject *config, PyObject *snapshot, bool spare,
            atoll_interp **out_interp)
 {
     atoll_interp *interp = atoll_registry_prepare();
@@ -446,6 +459,7 @@ create_new(ext_state *st, PyObject *config, PyObject *snapshot,
         return -1;
     }
     interp->owned = true;
+    interp->spare = spare;
     interp->creator = st->self->id;
     atomic_store(&ext_exit_had_others, true);
     interp = enter_record(interp, handle);
@@ -459,13 +473,13 @@ create_new(ext_state *st, PyObject *config, PyObject *snapshot,
 }
 
 int
-ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot,
+ext_create_new(ext_state *st, PyObject *config, PyObject *snapshot, bool spare,
                atoll_interp **out_interp)
 {
     if (load_in_main(st) < 0 || begin_creation(st) < 0) {
         return -1;
     }
-    int result = create_new(st, config, snapshot, out_interp);
+    int result = create_new(st, config, snapshot, spare, out_interp);
     end_creation();
     return result;
 }
@@ -499,6 +513,20 @@ ext_create_find(ext_state *st, int64_t id, atoll_interp **out_interp)
     return -1;
 }
 
+/* The last id, up to `last`, that is none of an interpreter which atoll is just
+ * making: CPython lists those, and it cannot be seen yet whose they are.
+ * `last` was read before: what is made by now has its record. */
+static int64_t
+last_settled(int64_t last)
+{
+    (void)pthread_mutex_lock(&makers.lock);
+    if (makers.count > 0 && last > makers.before) {
+        last = makers.before;
+    }
+    (void)pthread_mutex_unlock(&makers.lock);
+    return last;
+}
+
 /* Adopts interpreters made by others since the last time.  Their ids are
  * consecutive, so it is enough to look up each new id once: no walk of a list
  * that other threads change. */
@@ -507,12 +535,12 @@ adopt_new(void)
 {
     static _Atomic int64_t scanned; /* ids up to it were looked up */
     const int64_t sane = 1000000;
-    PyInterpreterState *head = PyInterpreterState_Head();
-    int64_t last = head == NULL ? 0 : PyInterpreterState_GetID(head);
+    int64_t last = last_id();
     int64_t first = atomic_load(&scanned);
     if (last - first > sane) {
         last = first; /* the head was just being freed */
     }
+    last = last_settled(last); /* the rest is found next time */
     for (int64_t id = first; id <= last; id++) {
         atoll_interp *interp = NULL;
         if (atoll_registry_find(id, &interp) == ATOLL_OK) {

@@ -6,12 +6,13 @@
 
 /* A new interpreter, made by `config` (what _interpreters.create takes on
  * 3.13+, an object with PyInterpreterConfig's fields on 3.12); `setup` is the
- * tuple that atoll._setup.snapshot() returns, applied at the first visit.
+ * tuple that atoll._setup.snapshot() returns, applied at the first visit.  A
+ * spare is on no list of the user's.
  * Attached: to the creator.
  * Owns: the caller gets a reference to the record.
  * Fails: -1 with an exception. */
 int
-ext_create_new(ext_state *st, PyObject *config, PyObject *setup,
+ext_create_new(ext_state *st, PyObject *config, PyObject *setup, bool spare,
                atoll_interp **out_interp);
 
 /* Leaves a new setup for the next visitor, in the place of the old one. */

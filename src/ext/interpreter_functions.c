@@ -35,10 +35,9 @@ core_create(PyObject *module, PyObject *args)
         return NULL;
     }
     atoll_interp *interp = NULL;
-    if (ext_create_new(st, config, setup, &interp) < 0) {
+    if (ext_create_new(st, config, setup, spare != 0, &interp) < 0) {
         return NULL;
     }
-    interp->spare = spare != 0;
     PyObject *self = ext_interpreter_handle(st, interp);
     if (self == NULL) {
         discard(interp);

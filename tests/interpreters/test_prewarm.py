@@ -26,6 +26,17 @@ def test_gives_out_spares() -> None:
     assert [interp.id for interp in atoll.list_all()] == before
 
 
+def test_never_listed() -> None:
+    """Not while it is being made, either."""
+    with atoll.prewarm(1) as warm:
+        for _ in range(10):
+            given = atoll.create()  # another one is made meanwhile
+            known = {atoll.get_main(), given}
+            while not warm.ready():
+                assert set(atoll.list_all()) <= known
+            given.close()
+
+
 def test_closed_while_one_is_made() -> None:
     """It is ended, too, once it is ready."""
     for _ in range(5):
