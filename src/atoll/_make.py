@@ -106,8 +106,13 @@ def join_threads(seconds: float) -> None:
     threading = sys.modules.get("threading")
     if threading is None:
         return
+    workers = sys.modules.get("concurrent.futures.thread")
     while threading._threading_atexits:
-        threading._threading_atexits.pop()()
+        function = threading._threading_atexits.pop()
+        if workers is not None and _calls(function, workers._python_exit):
+            _tell_workers(workers)
+        else:
+            function()
     _hush_watchers(threading)
     from time import monotonic
 
@@ -126,6 +131,42 @@ def join_threads(seconds: float) -> None:
             return
         waiting[0].join(0.05)
         _core._check()
+
+
+def _calls(function: "Any", wanted: "Any") -> bool:
+    """Is it what threading made of that function, a partial or a closure?"""
+    cells = getattr(function, "__closure__", None) or ()
+    return getattr(function, "func", None) is wanted or any(cell.cell_contents is wanted for cell in cells)
+
+
+def _tell_workers(module: "Any") -> None:
+    """What the function does that concurrent.futures.thread has called here; but it does not join them."""
+    with module._global_shutdown_lock:
+        module._shutdown = True
+    for queue in list(module._threads_queues.values()):
+        queue.put(None)
+
+
+def cancel_tasks() -> list[int]:
+    """Before threads are interrupted: cancel what ThreadPoolExecutors have not begun.
+
+    Returns the idents of workers that have nothing to do.  They end when they
+    are told to, by join_threads(); what is raised in them they would log.  One
+    that has something to do takes what is raised for the outcome of that.
+    """
+    module = sys.modules.get("concurrent.futures.thread")
+    if module is None:
+        return []
+    for queue in list(module._threads_queues.values()):
+        try:
+            while True:
+                task = queue.get_nowait()
+                if task is not None:
+                    task.future.cancel()
+        except module.queue.Empty:
+            pass
+    code = module._worker.__code__
+    return [ident for ident, frame in sys._current_frames().items() if frame.f_code is code]
 
 
 def _hush_watchers(threading: "Any") -> None:

@@ -9,9 +9,24 @@
 
 #include "module.h"
 #include "run.h"
+#include "../core/async.h"
 
 #include <time.h>
 #include <unistd.h>
+
+/* Threads of the interpreter at hand that end without (list of int), or NULL.
+ * No exception is left. */
+static PyObject *
+list_spared(void)
+{
+    PyObject *cancel = ext_state_python("atoll._make", "cancel_tasks");
+    PyObject *got = cancel == NULL ? NULL : PyObject_CallNoArgs(cancel);
+    Py_XDECREF(cancel);
+    if (got == NULL) {
+        PyErr_Clear();
+    }
+    return got;
+}
 
 /* See interrupt.h. */
 void
@@ -22,10 +37,15 @@ ext_interrupt_threads(atoll_interp *interp)
     PyThreadState *own = PyThreadState_Get();
     PyObject *type = PyExc_SystemExit;
     PyObject *idents = PyList_New(0);
+    PyObject *spared = list_spared();
     for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
          t != NULL && idents != NULL; t = PyThreadState_Next(t)) {
         bool skip = t == own || ext_attach_is_kept(interp, t);
         PyObject *ident = skip ? NULL : PyLong_FromUnsignedLong(t->thread_id);
+        if (ident != NULL && spared != NULL
+            && PySequence_Contains(spared, ident) > 0) {
+            Py_CLEAR(ident);
+        }
         if (ident != NULL && PyList_Append(idents, ident) < 0) {
             Py_CLEAR(idents);
         }
@@ -37,6 +57,8 @@ ext_interrupt_threads(atoll_interp *interp)
         (void)PyThreadState_SetAsyncExc(ident, type);
         ext_attach_interrupt_thread(ident);
     }
+    atoll_loop_wake_all(interp->id);
+    Py_XDECREF(spared);
     Py_XDECREF(idents);
     PyErr_Clear();
 }

@@ -62,15 +62,18 @@ sys.exit(7)
 def test_call_in_thread_is_waited_for() -> None:
     """As for every thread that is no daemon; its prints come out, its errors are told."""
     outcome = run_child(f"""{BEGIN}
-def work():
+ended = sync.Event()
+def work(ended):
     import time
+    ended.wait()
     time.sleep(0.2)
     print("done")
 def fail():
     raise ValueError("told")
-atoll.create().call_in_thread(work)
+atoll.create().call_in_thread(work, ended)
 atoll.create().call_in_thread(fail)
 print("end of main", flush=True)
+ended.set()
 sys.exit(7)
 """)
     assert (outcome.status, outcome.out) == (7, "end of main\ndone\n"), outcome
@@ -207,3 +210,118 @@ def test_many_left_open(count: int) -> None:
     run_child(f"import atoll, sys\nkept = [atoll.create() for _ in range({count})]\nsys.exit(7)").check(
         status=7
     )
+
+
+#: What a worker of a ThreadPoolExecutor inside does at the end, and what is written then.
+WORKERS = {
+    "nothing": ("executor.submit(abs, -1).result()", "atexit\n"),
+    "never anything": ("", "atexit\n"),
+    "Python": ("executor.submit(spin)\nstarted.wait()", "finally\natexit\n"),
+    "several": ("[executor.submit(spin) for _ in range(9)]\nstarted.wait()", None),
+    "queue": ("executor.submit(wait)\nstarted.wait()", "finally\natexit\n"),
+    "C": ("executor.submit(read)\nstarted.wait()", ""),
+}
+EXECUTOR = """
+import atexit, os
+from concurrent.futures import ThreadPoolExecutor
+atexit.register(os.write, 1, b"atexit\\n")
+executor = ThreadPoolExecutor(3)
+def loop():
+    while True:
+        pass
+def spin():
+    try:
+        started.set()
+        loop()
+    finally:
+        os.write(1, b"finally\\n")
+def wait():
+    try:
+        started.set()
+        queue.get()
+    finally:
+        os.write(1, b"finally\\n")
+def read():
+    started.set()
+    os.read(fd, 1)
+"""
+
+
+@pytest.mark.parametrize("ender", ["exit", "close"])
+@pytest.mark.parametrize("work", WORKERS)
+def test_workers_of_threads_inside(work: str, ender: str) -> None:
+    """They end without a word; one that is stuck in C is not waited for."""
+    code, told = WORKERS[work]
+    refused = ender == "close" and work == "C"
+    outcome = run_child(f"""{BEGIN}
+read, write = os.pipe()
+interp = atoll.create()
+interp.prepare_main(started=sync.Event(), queue=atoll.create_queue(), fd=read)
+interp.exec({EXECUTOR!r} + {code!r})
+try:
+    if {ender!r} == "close":
+        interp.close(interrupt=True, timeout={0.5 if refused else 60})
+except atoll.InterpreterError as error:
+    print(error, flush=True)
+sys.exit(7)
+""")
+    refusal = "cannot close interpreter 1: thread 'ThreadPoolExecutor-0_0' still runs in it\n"
+    assert (outcome.status, outcome.err) == (7, ""), outcome
+    if told is not None:
+        assert outcome.out == (refusal if refused else "") + told
+    else:
+        lines = outcome.out.splitlines()
+        assert lines[-1] == "atexit" and set(lines[:-1]) == {"finally"}, outcome
+
+
+#: Who sees whose memory at the end.
+VIEWS = {
+    "a sibling": "show(a, b)",
+    "a sibling, closed": "show(a, b); a.close()",
+    "one after the other": "show(a, b); show(b, c)",
+    "one after the other, closed": "show(a, b); show(b, c); b.close(); a.close()",
+    "one before the other": "show(c, b); show(b, a)",
+    "each other": "show(a, b); show(b, a)",
+    "each other, closed": "show(a, b); show(b, a); a.close(); b.close()",
+    "main": "show(a, atoll.get_main())",
+    "main, closed": "show(a, atoll.get_main()); a.close()",
+    "all": "show(a, b); show(a, c); show(a, atoll.get_main()); show(b, c); a.close()",
+}
+
+
+@pytest.mark.parametrize("views", VIEWS)
+def test_views_of_memory(views: str) -> None:
+    """The last view goes when its own interpreter ends, or with main's last objects, while Python runs."""
+    run_child(f"""
+import atexit
+def use():
+    "An atexit function of before: runs when all are closed."
+    for interp in (a, b, c):
+        try:
+            interp.close()
+        except (atoll.InterpreterNotFoundError, ImportError):
+            pass
+        else:
+            print("not closed", flush=True)
+atexit.register(use)
+import atoll, sys
+queue = atoll.create_queue()
+a, b, c = (atoll.create() for _ in range(3))
+def show(owner, viewer):
+    name = f"view{{owner.id}}"
+    owner.prepare_main(queue=queue)
+    owner.exec("data = bytearray(1000); queue.put(memoryview(data))")
+    view = queue.get()
+    if viewer is atoll.get_main():
+        globals()[name] = view
+    else:
+        viewer.prepare_main(**{{name: view}})
+{VIEWS[views]}
+class Last:
+    def __del__(self):
+        view = None
+        for _ in range(1000):
+            view = [view]
+last = [Last() for _ in range(10)]
+sys.exit(7)
+""").check(status=7)
