@@ -10,6 +10,7 @@ the other end.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import subprocess
@@ -81,6 +82,7 @@ LEFT = {
         "tell(f'child {child.pid}')"
     ),
     "views": "view = memoryview(bytearray(b'seen'))",
+    "others' views": "kept = seen[1:]",
 }
 
 state, ender, feed = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -89,6 +91,7 @@ lock = sync.Lock()
 queue, results = atoll.create_queue(), atoll.create_queue()
 pipe_read, pipe_write = os.pipe()
 views: list[memoryview] = []
+data = bytearray(b"main's")
 threads: list[threading.Thread] = []
 
 
@@ -109,6 +112,8 @@ def make() -> atoll.Interpreter:
         fd=feed,
     )
     interp.exec(PRELUDE)
+    if state == "others' views":
+        interp.prepare_main(seen=memoryview(data))
     if state in LEFT:
         interp.exec(LEFT[state])
     if "threads" in state:
@@ -211,6 +216,8 @@ def conclude(ident: int, result: str) -> None:
         interp = atoll.Interpreter(ident)
         tell(f"usable {interp.call(abs, -1)}")
         tell(f"then {attempt(interp.close)}")
+    if state == "others' views":
+        tell(f"released {type_of_failure(data.clear)}")
 
 
 # --- who ends it -----------------------------------------------------------------
@@ -277,6 +284,20 @@ def by_last_reference() -> None:
     ident = interp.id
     tell("ending")
     del interp
+    conclude(ident, "dropped")
+    tell("listed" if is_listed(ident) else "not listed")
+
+
+def by_garbage_collection() -> None:
+    gc.disable()
+    interp = make()
+    start(interp)
+    ident = interp.id
+    cycle: list[Any] = [interp]
+    cycle.append(cycle)
+    del interp, cycle
+    tell("ending")
+    gc.collect()
     conclude(ident, "dropped")
     tell("listed" if is_listed(ident) else "not listed")
 
@@ -432,6 +453,7 @@ ENDERS: dict[str, Callable[[], None]] = {
     "its own close()": by_itself,
     "a sibling's close()": by_sibling,
     "last reference": by_last_reference,
+    "garbage collection": by_garbage_collection,
     "standard module": by_stdlib,
     "close(interrupt=True)": by_interrupting,
     "with": lambda: by_with(None),
