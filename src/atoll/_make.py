@@ -118,6 +118,7 @@ def join_threads(seconds: float) -> None:
 
     deadline = monotonic() + seconds
     own = threading.get_ident()
+    patience = None
     while True:
         waiting = [
             thread
@@ -127,9 +128,17 @@ def join_threads(seconds: float) -> None:
             and thread is not threading._main_thread
             and not isinstance(thread, threading._DummyThread)
         ]
+        begun = [thread for thread in waiting if thread._started.is_set()]
         if not waiting or monotonic() >= deadline:
             return
-        waiting[0].join(0.05)
+        if begun:
+            patience = None
+            begun[0].join(0.05)
+        elif patience is not None and monotonic() >= patience:
+            return  # an interruption has cut their start() off: they will never run
+        else:
+            patience = monotonic() + 1.0 if patience is None else patience
+            waiting[0]._started.wait(0.05)
         _core._check()
 
 

@@ -37,3 +37,18 @@ def test_ctrl_c_while_they_run() -> None:
         print(interp in atoll.list_all())
     """)
     assert (outcome.status, outcome.out) == (0, "interrupted\nFalse\n"), outcome
+
+
+def test_a_thread_that_was_never_started() -> None:
+    """Ctrl-C may cut Thread.start() off: threading goes on listing the thread as one that is being started."""
+    run_child("""
+        import atoll
+        interp = atoll.create()
+        interp.exec('''if True:
+            import threading
+            thread = threading.Thread(target=print)
+            threading._limbo[thread] = thread
+        ''')
+        interp.close()
+        print("closed")
+    """).check("closed\n")
