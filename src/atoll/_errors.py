@@ -208,6 +208,14 @@ def _type_names(kind: type) -> tuple[str, str, str]:
     return kind.__name__, kind.__qualname__, kind.__module__
 
 
+def _name_for_people(kind: type) -> str:
+    """Return what a traceback calls it; a script's own classes without the module, wherever they run."""
+    module: Any = kind.__module__  # a class may have anything there
+    if type(module) is not str or module in ("builtins", "__main__", "<fake __main__>"):
+        return kind.__qualname__
+    return f"{module}.{kind.__qualname__}"
+
+
 #: Characters of text that travel with one failure.  Without a bound, failures
 #: of calls within calls would double their text at each level.
 _MAX_TEXT = 16384
@@ -229,7 +237,7 @@ def snapshot(error: BaseException) -> tuple[Any, ...]:
         msg = _bounded(str(error.args[0]) if nested else str(error))
     except Exception:
         msg = "<exception str() failed>"
-    formatted = f"{kind.__name__}: {msg}"
+    formatted = f"{_name_for_people(kind)}: {msg}"
     try:
         from traceback import TracebackException
 

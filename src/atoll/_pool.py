@@ -52,7 +52,7 @@ def failure(kind: str, parts: Any, error: BaseException | None, broken: str | No
     if kind in ("late", "stuck"):
         cause = "its deadline" if kind == "late" else "an interruption"
         text = f"it did not stop within {STUCK_AFTER} s after {cause}; its worker was replaced"
-        parts = ("Interrupted", "Interrupted", "atoll"), text, f"Interrupted: {text}", None, None
+        parts = ("Interrupted", "Interrupted", "atoll"), text, f"atoll.Interrupted: {text}", None, None
         return _errors.rebuild(
             _errors.ExecutionTimeout if kind == "late" else _errors.ExecutionInterrupted, parts, None
         )

@@ -15,6 +15,9 @@ ext_buffer_block(ext_state *st, PyObject *obj);
 int
 ext_view_exec(PyObject *module, ext_state *st, PyTypeObject **out_type);
 
+void
+ext_view_clear(ext_state *st);
+
 /* The type that ext_view_exec has made; borrowed. */
 PyTypeObject *
 ext_view_type(ext_state *st);

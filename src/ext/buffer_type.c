@@ -448,6 +448,8 @@ buffer_clear(ext_state *st)
 {
     buffer_part *part = get_part(st);
     if (part != NULL) {
+        ext_transfer_unregister(st, &buffer_crossing);
+        ext_view_clear(st);
         Py_CLEAR(part->type);
         Py_CLEAR(part->view_type);
     }

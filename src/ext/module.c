@@ -51,19 +51,55 @@ static const struct late_part {
 };
 #define N_LATE (sizeof(late_parts) / sizeof(late_parts[0]))
 
+/* The key of the module's dict with this text, borrowed; NULL: there is none.
+ * Without memory, of which there may be none. */
+static PyObject *
+find_key(PyObject *dict, const char *text)
+{
+    PyObject *key, *value;
+    Py_ssize_t pos = 0;
+    while (PyDict_Next(dict, &pos, &key, &value)) {
+        if (PyUnicode_Check(key)
+            && PyUnicode_CompareWithASCIIString(key, text) == 0) {
+            return key;
+        }
+    }
+    return NULL;
+}
+
+/* Half made: as if never begun.  What it gave the module goes, too: its types
+ * would be met without the part's state. */
+static void
+undo_late(ext_state *st, const struct late_part *late)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *dict = PyModule_GetDict(st->module); /* borrowed */
+    for (const char *const *n = late->names; *n != NULL; n++) {
+        PyObject *key = Py_XNewRef(find_key(dict, *n));
+        if (key != NULL && PyDict_DelItem(dict, key) < 0) {
+            PyErr_Clear();
+        }
+        Py_XDECREF(key);
+    }
+    late->part->clear(st);
+    late->part->free(st);
+    if (error == NULL) {
+        PyErr_NoMemory(); /* PyType_FromModuleAndSpec, of all that it lacks */
+    }
+    else {
+        PyErr_SetRaisedException(error);
+    }
+}
+
 /* Fails: -1 with an exception. */
 static int
-load_late(ext_state *st, const ext_part *part)
+load_late(ext_state *st, const struct late_part *late)
 {
-    if (st->parts[part->id] != NULL) {
+    if (st->parts[late->part->id] != NULL) {
         return 0;
     }
-    if (part->exec(st->module, st) < 0) {
-        /* Half made: as if never begun. */
-        PyObject *error = PyErr_GetRaisedException();
-        part->clear(st);
-        part->free(st);
-        PyErr_SetRaisedException(error);
+    if (late->part->exec(st->module, st) < 0) {
+        undo_late(st, late);
         return -1;
     }
     return 0;
@@ -73,7 +109,7 @@ int
 ext_module_load_all(ext_state *st)
 {
     for (size_t i = 0; i < N_LATE; i++) {
-        if (load_late(st, late_parts[i].part) < 0) {
+        if (load_late(st, &late_parts[i]) < 0) {
             return -1;
         }
     }
@@ -85,7 +121,7 @@ ext_module_load(ext_state *st, ext_part_id id)
 {
     for (size_t i = 0; i < N_LATE; i++) {
         if (late_parts[i].part->id == id) {
-            return load_late(st, late_parts[i].part);
+            return load_late(st, &late_parts[i]);
         }
     }
     return 0;
@@ -102,7 +138,7 @@ core_getattr(PyObject *module, PyObject *name)
                 || st->parts[late_parts[i].part->id] != NULL) {
                 continue;
             }
-            if (load_late(st, late_parts[i].part) < 0) {
+            if (load_late(st, &late_parts[i]) < 0) {
                 return NULL;
             }
             return PyObject_GetAttr(module, name);

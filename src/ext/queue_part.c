@@ -343,6 +343,7 @@ queue_clear(ext_state *st)
     if (part == NULL) {
         return;
     }
+    ext_transfer_unregister(st, &queue_crossing);
     for (int i = 0; i < QUEUE_PY_COUNT; i++) {
         Py_CLEAR(part->python[i]);
     }

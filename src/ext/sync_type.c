@@ -520,6 +520,7 @@ sync_clear(ext_state *st)
 {
     sync_part *part = get_part(st);
     for (int i = 0; part != NULL && i < EXT_SYNC_COUNT; i++) {
+        ext_transfer_unregister(st, kinds[i]->crossing);
         Py_CLEAR(part->types[i]);
     }
 }

@@ -57,6 +57,17 @@ ext_transfer_register(ext_state *st, PyTypeObject *type,
     return 0;
 }
 
+void
+ext_transfer_unregister(ext_state *st, const ext_crossing *crossing)
+{
+    transfer_part *part = ext_transfer_part_of(st);
+    for (int i = 0; part != NULL && i < part->n_crossings; i++) {
+        if (part->crossings[i].crossing == crossing) {
+            Py_CLEAR(part->crossings[i].type);
+        }
+    }
+}
+
 int
 ext_is_shareable(ext_state *st, PyObject *obj)
 {

@@ -57,6 +57,11 @@ int
 ext_transfer_register(ext_state *st, PyTypeObject *type,
                       const ext_crossing *crossing);
 
+/* Called by the same part when it is cleared, also because it could not be
+ * made: what it registered must not be met without its state. */
+void
+ext_transfer_unregister(ext_state *st, const ext_crossing *crossing);
+
 /* Writes obj into the frame, which is empty.  `root` names the value in
  * messages ("obj", "result").  With pins, payloads from about 1 KiB up are
  * pinned there; NULL: everything is copied.

@@ -485,3 +485,9 @@ ext_view_exec(PyObject *module, ext_state *st, PyTypeObject **out_type)
     }
     return ext_transfer_register(st, &PyMemoryView_Type, &view_crossing);
 }
+
+void
+ext_view_clear(ext_state *st)
+{
+    ext_transfer_unregister(st, &view_crossing);
+}

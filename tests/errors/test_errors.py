@@ -103,6 +103,20 @@ class TestExcinfo:
         assert str(error) == f"{info.formatted}\n\nUncaught in the interpreter:\n\n{info.errdisplay}"
         assert error.args == (info.formatted,)
 
+    def test_the_module_is_told_but_for_builtins_and_scripts(self, interp: atoll.Interpreter) -> None:
+        def local() -> None:
+            class Local(Exception):
+                pass
+
+            raise Local(1)
+
+        strange = "raise type('Strange', (Exception,), {'__module__': 5})(2)"
+        assert failed(interp, eval, "__import__('json').loads('{')").excinfo.formatted.startswith(
+            "json.decoder.JSONDecodeError: Expecting"
+        )
+        assert failed(interp, local).excinfo.formatted.endswith("local.<locals>.Local: 1")
+        assert failed(interp, exec, strange).excinfo.formatted == "Strange: 2"
+
     def test_own_class(self, interp: atoll.Interpreter) -> None:
         class Outer:
             class Inner(Exception):

@@ -62,6 +62,29 @@ def operations(interp: atoll.Interpreter, queue: atoll.Queue) -> dict[str, Calla
     }
 
 
+def cold(outcomes: collections.Counter[str]) -> None:
+    """What has to be loaded in the target first, and is only half loaded when memory is missing."""
+    interp = atoll.create()
+    interp.call(there.echo, 1)
+    for value in (sync.Lock(), atoll.SharedBuffer(10), atoll.create_queue(), memoryview(b"x")):
+        for number in range(1, MANY):
+            problem = None
+            _testcapi.set_nomemory(number, number + 1)
+            try:
+                interp.call(there.echo, value)
+            except BaseException as error:
+                problem = error
+            finally:
+                _testcapi.remove_mem_hooks()
+            if problem is not None:
+                outcomes[type(problem).__name__] += 1
+                if not isinstance(problem, ALLOWED):
+                    raise problem
+            del problem
+        interp.call(there.echo, value)
+    interp.close()
+
+
 def drain(queue: atoll.Queue) -> None:
     while queue.qsize():
         try:
@@ -95,6 +118,9 @@ def main() -> None:
             assert interp.call(there.add, 2, 3) == 5, (name, number)
         print(f"{name}: {dict(outcomes)}", flush=True)
     interp.close()
+    outcomes = collections.Counter()
+    cold(outcomes)
+    print(f"cold: {dict(outcomes)}", flush=True)
     assert len(atoll.list_all()) == 1
     print("all usable", flush=True)
 

@@ -56,7 +56,7 @@ def test_pythons_allocations() -> None:
     # What a callback could not do for lack of memory is told on stderr.
     assert out.returncode == 0, f"{out.stdout}\n{out.stderr}"
     told = out.stdout.splitlines()
-    assert told[-1] == "all usable" and len(told) == 13
+    assert told[-1] == "all usable" and len(told) == 14
     assert sum("MemoryError" in line for line in told) >= 3, out.stdout
 
 
