@@ -9,22 +9,42 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 __all__ = ["main"]
 
 
 def _positive(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
+        raise argparse.ArgumentTypeError(f"must be a number from 1 on, not {text!r}")
     return value
+
+
+class _Parser(argparse.ArgumentParser):
+    """Options may stand anywhere: argparse's own takes ARG... to be empty at the first of them."""
+
+    _again = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = super().parse_known_args(args, namespace)
+        if not rest or self._again or self.prog != "atoll map":
+            return found, rest
+        self._again = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._again = False
 
 
 def _parser() -> argparse.ArgumentParser:
     from . import __version__
     from ._doctor import add_parser as add_doctor
 
-    parser = argparse.ArgumentParser(prog="atoll", description="Many Python interpreters in one process.")
+    parser = _Parser(prog="atoll", description="Many Python interpreters in one process.")
     parser.add_argument("--version", action="version", version=f"atoll {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_map(commands)
@@ -43,9 +63,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError("must be more than 0")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
     return value
 
 

@@ -33,6 +33,7 @@ class _Map:
         self.args = args
         self.pool = pool
         self.finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.total: int | None = len(args.args) or None  # inputs, once that is known
         self.room = threading.Semaphore(_AHEAD * pool._max_workers)
         self.size = args.chunksize or 1
         self.stopped = False
@@ -55,7 +56,8 @@ class _Map:
                     if self.stopped:
                         return
                     self.submit(part)
-            self.finished.put(total)
+            self.total = total  # at once: the bar need not wait for what is on its way
+            self.finished.put(None)
         except BaseException as error:
             self.finished.put(error)
 
@@ -119,17 +121,19 @@ class _Map:
     def run(self) -> int:
         reader = threading.Thread(target=self.read, name="atoll map: input", daemon=True)
         reader.start()
-        total: int | None = None
+        read = told = False
         shown = 0
-        while total is None or shown < total:
+        while not read or shown < (self.total or 0):
+            if self.total is not None and not told:
+                told = True
+                self.bar.set_total(self.total)
             if self.finished.empty():
                 sys.stdout.flush()  # the input may take long
             got = self.finished.get()
             if isinstance(got, BaseException):
                 raise got
-            if isinstance(got, int):
-                total = got
-                self.bar.set_total(total)
+            if got is None:
+                read = True
                 continue
             self.show(*got)
             shown += len(got[1])
@@ -163,9 +167,8 @@ def run_map(args: argparse.Namespace) -> int:
         if getattr(sys, name) is None:
             print(f"atoll map: {name} is closed", file=sys.stderr)
             return 2
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    # Bytes go through as they are, as in other filters, whatever the locale.
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     pool = InterpreterPoolExecutor(args.jobs, "atoll-map")
     work = _Map(args, pool)
     try:

@@ -1,13 +1,15 @@
 """What `atoll map` runs in each interpreter.
 
 The function is named, not sent: each interpreter imports it once.  A result
-becomes text where it was made, so that formatting runs in parallel, too.
+becomes text where it was made, so that formatting runs in parallel, too, and
+one that is no UTF-8 is the failure of its own input.
 """
 
 from __future__ import annotations
 
-import sys
 import time
+
+from ._errors import Interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,19 +44,34 @@ def run_many(target: str, jsonl: bool, items: list[str]) -> tuple[float, list[tu
     for item in items:
         try:
             if jsonl:
-                done.append((True, json.dumps(function(json.loads(item)), ensure_ascii=False)))
+                value = function(json.loads(item))
+                text = json.dumps(value, ensure_ascii=False)
+                if not _is_printable(text):
+                    text = json.dumps(value)
             else:
-                done.append((True, str(function(item))))
-        except (Exception, SystemExit, GeneratorExit):
-            done.append((False, describe(sys.exception())))
+                text = "".join((str(function(item)),))  # a str, and no subclass
+                text.encode("utf-8", "surrogateescape")
+            done.append((True, text))
+        except Interrupted:
+            raise  # the whole task is stopped
+        except BaseException as error:
+            done.append((False, describe(error)))
     return time.perf_counter() - start, done
 
 
-def describe(error: BaseException | None) -> str:
+def _is_printable(text: str) -> bool:
+    """Is it UTF-8, but for bytes that were none when they were read?"""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def describe(error: BaseException) -> str:
     """The error with its traceback, without the lines of this package and of importlib."""
     import traceback
 
-    assert error is not None
     following = error.__traceback__
     while following is not None and (
         following.tb_frame.f_globals.get("__package__") in ("atoll", "importlib")

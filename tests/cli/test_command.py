@@ -27,6 +27,20 @@ def leave(text):
 def bump(value):
     return {"n": value["n"] + 1, "text": "\\u00e4"}
 
+class Odd(BaseException):
+    pass
+
+def odd(text):
+    if text == "3":
+        raise Odd("not this one")
+    return text
+
+def same(value):
+    return value
+
+def surrogate(text):
+    return "\\ud800" if text == "2" else text + "\u00e4"
+
 class Tools:
     @staticmethod
     def size(text):
@@ -89,6 +103,47 @@ class TestMap:
         out = atoll("map", "given:leave", "1", "2")
         assert out.returncode == 1
         assert out.stderr.count("SystemExit: away") == 2
+
+    @pytest.mark.parametrize("size", [[], ["--chunksize", "5"]])
+    def test_any_exception_is_that_of_its_own_input(self, size: list[str]) -> None:
+        out = atoll("map", "given:odd", *size, stdin="1\n2\n3\n4\n5\n")
+        assert (out.returncode, out.stdout) == (1, "1\n2\n4\n5\n")
+        assert "'3':" in out.stderr and "Odd: not this one" in out.stderr
+        assert out.stderr.count("atoll map:") == 1
+
+    def test_what_is_no_text(self) -> None:
+        out = atoll("map", "given:surrogate", "--chunksize", "5", stdin="1\n2\n3\n")
+        assert (out.returncode, out.stdout) == (1, "1\u00e4\n3\u00e4\n")
+        assert "'2':" in out.stderr and "surrogates not allowed" in out.stderr
+        out = atoll("map", "given:same", "--jsonl", stdin='"\\ud800"\n["\u00e4"]\n')
+        assert (out.returncode, out.stdout, out.stderr) == (0, '"\\ud800"\n["\u00e4"]\n', "")
+
+    def test_whatever_the_locale(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+        out = atoll("map", "given:surrogate", stdin="\u00e9\n")
+        assert (out.returncode, out.stdout, out.stderr) == (0, "\u00e9\u00e4\n", "")
+
+    @pytest.mark.parametrize(
+        "args",
+        [
+            ["given:upper", "-j", "2", "a", "b"],
+            ["given:upper", "a", "-j", "2", "b"],
+            ["-j", "2", "given:upper", "a", "b"],
+            ["given:upper", "-j", "2", "--", "a", "b"],
+            ["-j", "2", "--", "given:upper", "a", "b"],
+        ],
+    )
+    def test_options_anywhere(self, args: list[str]) -> None:
+        out = atoll("map", *args)
+        assert (out.returncode, out.stdout, out.stderr) == (0, "A\nB\n", "")
+
+    def test_bad_options(self) -> None:
+        for args in ["-j", "0"], ["-j", "x"], ["--chunksize", "-1"]:
+            out = atoll("map", "given:upper", *args, "a")
+            assert out.returncode == 2
+            assert "must be a number from 1 on" in out.stderr
+        out = atoll("map", "given:upper", "a", "--nothing")
+        assert out.returncode == 2 and "unrecognized arguments: --nothing" in out.stderr
 
     def test_jsonl(self) -> None:
         out = atoll("map", "given:bump", "--jsonl", stdin='{"n": 1}\n\n{"n": 2}\nno json\n{}\n')

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,27 @@ def test_real_input(folder: Path) -> None:
     out = subprocess.run(run, capture_output=True, text=True, timeout=LIMIT)
     assert (out.returncode, out.stderr) == (0, "")
     assert [text.split()[1] for text in out.stdout.splitlines()] == paths[:3]
+
+
+def test_the_bar_knows_how_many_there_are(folder: Path) -> None:
+    """As soon as all of the input was read, not when all of it is done."""
+    for name in "rich", "tqdm":
+        (folder / f"{name}.py").write_text(f"raise ImportError('no {name} here')")
+    terminal = Terminal()
+    child = subprocess.Popen(
+        command("given:wait_for_file", "first", "second", "-j", "1", "--chunksize", "1"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=terminal.inner,
+        env=dict(os.environ, TERM="xterm", PYTHONPATH=str(folder)),
+    )
+    os.close(terminal.inner)
+    deadline = time.monotonic() + LIMIT
+    while b"1/2 50%" not in terminal.text and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    seen = terminal.text
+    (folder / "go").touch()
+    out, _ = child.communicate(timeout=LIMIT)
+    terminal.close()
+    assert (child.returncode, out) == (0, b"FIRST\nSECOND\n")
+    assert b"1/2 50%" in seen
