@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = _Parser(prog="atoll", description="Many Python interpreters in one process.")
     parser.add_argument("--version", action="version", version=f"atoll {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands: argparse._SubParsersAction[Any] = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND"
+    )
     _add_map(commands)
     add_doctor(commands)
     bench = commands.add_parser(
@@ -72,7 +74,7 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _add_top(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_top(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser(
         "top",
         help="show the interpreters of a process that called atoll.expose()",
@@ -92,7 +94,7 @@ def _add_top(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
 
 
-def _add_map(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_map(commands: argparse._SubParsersAction[Any]) -> None:
     parser = commands.add_parser(
         "map",
         help="call a function on each argument, or each line of standard input, in parallel",

@@ -10,7 +10,7 @@ from ._threads import InterpreterThread, start_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Any
 
@@ -45,6 +45,20 @@ def _bytes(name: str, value: int | None) -> int:
     if number < 0:
         raise ValueError(f"{name} must be 0 or more, not {value!r}")
     return -1 if number >= _ALL_MEMORY else number
+
+
+def check(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of Interpreter.limits: a copy, if they are right."""
+    for name, value in given.items():
+        if name == "memory_bytes":
+            _bytes(name, value)
+        elif name in ("cpu_seconds", "wall_seconds"):
+            _nanoseconds(name, value)
+        else:
+            raise TypeError(f"there is no limit {name!r}: only cpu_seconds, wall_seconds and memory_bytes")
+    if given.get("memory_bytes") is not None:
+        track_memory()
+    return dict(given)
 
 
 class Limits:

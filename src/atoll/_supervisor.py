@@ -12,6 +12,7 @@ import threading
 import warnings
 import weakref
 
+from ._limits import check as check_limits
 from ._supervised import stop_event
 from ._supervisor_loop import Loop, Options, SupervisorError, Worker, WorkerInfo
 from ._supervisor_run import WorkerExit
@@ -146,6 +147,7 @@ class Supervisor:
         *,
         restart: str = "on_failure",
         timeout: float | None = None,
+        limits: Mapping[str, Any] | None = None,
         grace: float | None = None,
     ) -> None:
         """Add a worker that runs func(*args, **kwargs); its result is dropped.
@@ -155,10 +157,14 @@ class Supervisor:
         sys.exit(0); or "never".
         timeout: seconds that a run may take (None: as long as it likes).
         One that is stuck past that is left behind, and replaced.
+        limits: what a run may use: keyword arguments of Interpreter.limits(),
+        such as ``{"memory_bytes": 100 << 20}``.  The exit of one that goes over
+        is of the kind "limit".
         grace: in place of the supervisor's.
 
         Raises ValueError for a name that there is already, RuntimeError if
-        the supervisor was stopped.
+        the supervisor was stopped, InterpreterError if memory cannot be
+        counted here.
         """
         if not isinstance(name, str):
             raise TypeError(f"name must be a str, not {name!r}")
@@ -176,6 +182,7 @@ class Supervisor:
                 dict(kwargs or {}),
                 _choice(restart, RESTARTS, "restart"),
                 None if timeout == math.inf else timeout,
+                check_limits(limits or {}),
                 None if grace is None else _seconds(grace, "grace"),
             )
         )

@@ -101,6 +101,7 @@ class Worker:
     kwargs: dict[str, Any]
     restart: str
     timeout: float | None
+    limits: dict[str, Any]
     grace: float | None
     # [changed]
     state: str = "starting"
@@ -291,6 +292,8 @@ class Loop:
             worker.restarts += worker.runs > 1
         try:
             interp = create(name=worker.name, config=self.options.config)
+            if worker.limits:
+                interp.limits(**worker.limits)
             run = Run(
                 worker.name,
                 worker.runs,

@@ -19,6 +19,7 @@ from ._errors import (
     ExecutionTimeout,
     InterpreterError,
     InterpreterNotFoundError,
+    LimitExceeded,
 )
 from ._supervised import work
 from ._threads import InterpreterThread
@@ -43,6 +44,7 @@ class WorkerExit:
 
     kind: "returned"; "failed" (an exception); "exited" (SystemExit);
     "interrupted" (by somebody's interrupt()); "timeout" (its deadline);
+    "limit" (it went over one of its limits);
     "closed" (somebody closed its interpreter); "stopped" (by the supervisor);
     "unresponsive" (it did not stop, and was left behind).
 
@@ -86,6 +88,7 @@ class WorkerExit:
 
 _VERBS = {
     "closed": "had its interpreter closed",
+    "limit": "went over a limit",
     "interrupted": "was interrupted",
     "timeout": "was stopped at its deadline",
     "stopped": "was stopped",
@@ -192,6 +195,8 @@ class Run(InterpreterThread["None"]):
             kind = "stopped" if self.asked else "returned"
         elif isinstance(error, ExecutionTimeout):
             kind = "timeout"
+        elif isinstance(error.__cause__, LimitExceeded) and not self.asked:
+            kind, error = "limit", error.__cause__
         elif isinstance(error, ExecutionInterrupted):
             kind = "stopped" if self.asked else "closed" if self._closed_by_others else "interrupted"
         elif isinstance(error, ExecutionFailed):

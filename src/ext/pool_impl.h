@@ -92,10 +92,11 @@ int
 ext_pool_work(ext_state *st, PoolObject *pool, atoll_interp *interp);
 
 /* pool_type.c */
-/* The initializer failed: tells so, and breaks the pool.  failure: a snapshot
- * of what it raised; NULL: unknown.  Attached: home. */
+/* The initializer failed: logs it unless `quiet`, and breaks the pool.
+ * failure: a snapshot of what it raised; NULL: unknown.  Attached: home. */
 void
-ext_pool_break(ext_state *st, PoolObject *pool, const atoll_frame *failure);
+ext_pool_break(ext_state *st, PoolObject *pool, const atoll_frame *failure,
+               bool quiet);
 
 /* pool_task.c */
 #define POOL_FAST METH_METHOD | METH_FASTCALL | METH_KEYWORDS

@@ -318,7 +318,8 @@ Pool_submit_chunk(PyObject *op, PyTypeObject *cls, PyObject *const *args,
 }
 
 void
-ext_pool_break(ext_state *st, PoolObject *pool, const atoll_frame *failure)
+ext_pool_break(ext_state *st, PoolObject *pool, const atoll_frame *failure,
+               bool quiet)
 {
     PyObject *parts = failure == NULL ? NULL : ext_decode(st, failure);
     PyObject *text = NULL;
@@ -335,11 +336,12 @@ ext_pool_break(ext_state *st, PoolObject *pool, const atoll_frame *failure)
     }
     PyErr_Clear();
     /* First the log, then the futures, as concurrent.futures does. */
-    PyObject *log = ext_state_python("atoll._pool", "log_broken");
+    PyObject *log
+        = quiet ? NULL : ext_state_python("atoll._pool", "log_broken");
     PyObject *told = log == NULL
                          ? NULL
                          : PyObject_CallOneArg(log, parts ? parts : Py_None);
-    if (told == NULL) {
+    if (told == NULL && !quiet) {
         PyErr_WriteUnraisable(NULL);
     }
     Py_XDECREF(told);

@@ -29,6 +29,7 @@ typedef struct worker_run {
     atoll_scheduler *sched;
     const worker_plan *plan;
     uint64_t ran; /* calls, in this interpreter */
+    bool stopped; /* the pool's end interrupted the initializer */
 } worker_run;
 
 /* --- outcomes ----------------------------------------------------------------- */
@@ -375,6 +376,8 @@ initialize(worker_run *run, atoll_frame **out_failure)
     if (!ok) {
         *out_failure = task->extra[0];
         task->extra[0] = NULL;
+        run->stopped = task->outcome == POOL_INTERRUPTED
+                       && atoll_scheduler_is_shutdown(run->sched);
     }
     atoll_worker_done(run->sched, &run->worker, task);
     atoll_task_release(task);
@@ -428,7 +431,7 @@ ext_pool_work(ext_state *st, PoolObject *pool, atoll_interp *interp)
     }
     if (reason == POOL_LEFT_BROKEN) {
         /* Before it leaves, so that nobody starts another in its place. */
-        ext_pool_break(st, pool, failure);
+        ext_pool_break(st, pool, failure, run.stopped);
     }
     if (failure != NULL) {
         atoll_frame_release(failure);

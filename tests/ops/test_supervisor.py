@@ -113,6 +113,31 @@ class TestWhyItEnded:
         (exit,) = patient.exits
         assert exit.kind == "timeout" and isinstance(exit.error, atoll.ExecutionTimeout)
 
+    @pytest.mark.parametrize(
+        ("how", "limits"),
+        [
+            ("spin", {"cpu_seconds": 0.05}),
+            ("spin", {"wall_seconds": 0.05, "cpu_seconds": None}),
+            ("hoard", {"memory_bytes": 64 << 20}),
+        ],
+    )
+    def test_limit(self, patient: atoll.Supervisor, how: str, limits: dict[str, Any]) -> None:
+        worker = Worker(patient, restart="never", limits=limits)
+        worker.end(how)
+        assert patient.wait(LIMIT)
+        (exit,) = patient.exits
+        assert exit.kind == "limit" and not exit.normal
+        assert isinstance(exit.error, atoll.LimitExceeded) and exit.error.limit == next(iter(limits))
+        assert "went over a limit" in str(exit)
+
+    def test_each_run_has_the_limits_anew(self, patient: atoll.Supervisor) -> None:
+        worker = Worker(patient, limits={"memory_bytes": 64 << 20})
+        worker.end("hoard")
+        worker.end("hoard")
+        worker.end("return")
+        assert patient.wait(LIMIT)
+        assert [exit.kind for exit in patient.exits] == ["limit", "limit", "returned"]
+
     def test_interrupted(self, patient: atoll.Supervisor) -> None:
         worker = Worker(patient, restart="never")
         worker.wait()
@@ -668,6 +693,9 @@ class TestBadInput:
             (("a", print), {"restart": "sometimes"}, ValueError),
             (("a", print), {"timeout": -1}, ValueError),
             (("a", print), {"grace": "1"}, TypeError),
+            (("a", print), {"limits": {"cpu": 1}}, TypeError),
+            (("a", print), {"limits": {"cpu_seconds": -1}}, ValueError),
+            (("a", print), {"limits": {"memory_bytes": 0.5}}, TypeError),
             (("taken", print), {}, ValueError),
         ],
     )

@@ -161,7 +161,7 @@ def test_interrupted_map(pool: InterpreterPoolExecutor) -> None:
         next(got)
 
 
-def test_hanging_initializer() -> None:
+def test_hanging_initializer(caplog: pytest.LogCaptureFixture) -> None:
     started = sync.Event()
     pool = InterpreterPoolExecutor(1, initializer=tasks.spin, initargs=(started,))
     future = pool.submit(tasks.square, 1)
@@ -170,6 +170,7 @@ def test_hanging_initializer() -> None:
     assert future.cancelled()
     pool.shutdown()
     assert len(atoll.list_all()) >= 1
+    assert not caplog.records, "it did not fail: it was stopped"
 
 
 def test_result_inside_an_interpreter_can_be_interrupted(pool: InterpreterPoolExecutor) -> None:
