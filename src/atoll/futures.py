@@ -316,7 +316,7 @@ def _at_exit() -> None:
     for state in states:
         state.core.shutdown()
     for state in states:
-        done = -1
+        done = state.core.stats()["done"]
         while not state.join(exit_grace):
             # Nothing was finished in that time: what runs is stopped.
             stats = state.core.stats()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from atoll import futures
+
 HERE = Path(__file__).resolve().parent
 LONG = 60
 
@@ -65,6 +67,37 @@ class TestExit:
             "started.wait(); sys.exit(5)",
             status=5,
         )
+
+    @pytest.mark.parametrize(("progress", "joins"), [([5, 5], 2), ([5, 6, 6], 3)])
+    def test_how_often_it_is_waited_for(
+        self, monkeypatch: pytest.MonkeyPatch, progress: list[int], joins: int
+    ) -> None:
+        """One grace in which no task was done is enough, however many are queued; then they are stopped."""
+
+        class State:
+            forked = stopped = False
+            joined = 0
+
+            def __init__(self) -> None:
+                self.core = self
+
+            def shutdown(self) -> None:
+                pass
+
+            def stats(self) -> dict[str, int]:
+                return {"done": progress.pop(0), "queued": 3}
+
+            def join(self, timeout: float | None) -> bool:
+                self.joined += 1
+                return self.stopped
+
+            def stop(self) -> None:
+                self.stopped = True
+
+        state = State()
+        monkeypatch.setattr(futures, "_states", {state})
+        futures._at_exit()
+        assert (state.joined, progress) == (joins, [])
 
     def test_a_task_that_will_not_stop(self) -> None:
         check(
