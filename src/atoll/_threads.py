@@ -53,6 +53,10 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
     but not if it was given up: told to stop, and stuck in C.  threading could
     not tell these two apart, so it takes the thread for a daemon, and
     _at_exit() waits.
+
+    In another interpreter than the main one a lock of threading's may miss
+    Ctrl-C, and from 3.13 on an interruption too.  So who waits there waits on
+    an Event of atoll's.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         self._outcome: tuple[bool, Any] | None = None
         self._left = False  # the block that it belonged to was left by an exception
         self._over = False
+        # Set when run() has ended; None in the main interpreter.
+        self._gone = None if _core.get_current() == _core.get_main() else _core.Event()
 
     def start(self) -> None:
         with _ended:
@@ -109,10 +115,24 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         finally:
             # A traceback that is kept must not keep the interpreter open.
             del interp, func, args, kwargs
-            with _ended:
-                self._over = True
-                _awaited.discard(self)
-                _ended.notify_all()
+            try:
+                with _ended:
+                    self._over = True
+                    _awaited.discard(self)
+                    _ended.notify_all()
+            finally:
+                if self._gone is not None:
+                    self._gone.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread ends, or for timeout seconds."""
+        gone = self._gone
+        if gone is not None and self.ident not in (None, threading.get_ident()):
+            until = None if timeout is None else monotonic() + timeout
+            if not gone.wait(timeout):
+                return
+            timeout = None if until is None else max(0.0, until - monotonic())
+        super().join(timeout)
 
     def _finish(self, ok: bool, value: Any) -> bool:
         """Keep the outcome, if it is the first one; False if nobody has asked for it."""
@@ -131,9 +151,14 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         """The Future of the call's result (or exception)."""
         with self._guard:
             if self._future is None:
-                from concurrent.futures import Future
+                if self._gone is None:
+                    from concurrent.futures import Future
 
-                self._future = Future()
+                    self._future = Future()
+                else:
+                    from ._inner import InnerFuture
+
+                    self._future = InnerFuture()
                 self._future.set_running_or_notify_cancel()
                 outcome = self._outcome
             else:

@@ -162,3 +162,43 @@ with atoll.InterpreterPoolExecutor(1) as first:
 {body}
 """)
     assert (text, status) == (each("", list(OTHERS)), 0)
+
+
+#: The same inside another interpreter, where locks of threading's may miss it.
+INSIDE = {
+    "join": "thread.join()",
+    "result": "thread.future.result()",
+    "exception": "thread.future.exception()",
+    "with": "leave()",
+}
+
+
+def test_threads_inside() -> None:
+    body = "".join(
+        f"""
+try:
+    a.exec({f"os.write(1, b'READY{chr(92)}n'); {wait}"!r})
+    print("returned")
+except KeyboardInterrupt:
+    print({name!r}, flush=True)
+"""
+        for name, wait in INSIDE.items()
+    )
+    text, status = run_at_terminal(f"""{BEGIN}
+done.set()
+a.exec('''
+import threading
+threading.excepthook = lambda args: None
+inner = atoll.create()
+def leave():
+    with atoll.create() as one:
+        one.call_in_thread(event.wait)
+inner.call_in_thread(abs, -1).join()
+inner.call_in_thread(abs, -1).future.result()
+thread = inner.call_in_thread(event.wait)
+''')
+{body}
+event.set()
+a.exec("thread.join(60); print(thread.is_alive(), thread.future.result(60), flush=True)")
+""")
+    assert (text, status) == (each("", list(INSIDE)) + "False True\n", 0)

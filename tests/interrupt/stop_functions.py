@@ -312,6 +312,21 @@ def call_with_deadline(
     return interp.options(timeout=timeout).call(func, *args)
 
 
+def wait_for_thread(started: Event, how: str) -> None:
+    with atoll.create() as inner:
+        thread = inner.call_in_thread(started.set)
+        thread.join()
+        forever = Event()
+        thread = inner.call_in_thread(forever.wait)
+        try:
+            if how == "join":
+                thread.join()
+            else:
+                getattr(thread.future, how)()
+        finally:
+            forever.set()
+
+
 def stuck_in_c(release: Event) -> None:
     """In Lock.acquire() until another thread of the interpreter lets it go."""
     lock = threading.Lock()

@@ -502,6 +502,41 @@ class TestThreads:
             threading.excepthook = old
         assert [entry.exc_type for entry in reported] == [atoll.ExecutionInterrupted]
 
+    @pytest.mark.parametrize("how", ["join", "result", "exception"])
+    def test_of_one_inside(self, interp: atoll.Interpreter, how: str) -> None:
+        """Who waits for a thread within the interpreter is woken; the thread goes on."""
+        started = Event()
+        thread = interp.call_in_thread(functions.wait_for_thread, started, how)
+        future = thread.future
+        assert started.wait(LIMIT)
+        thread.interrupt()
+        with pytest.raises(atoll.ExecutionInterrupted):
+            future.result(LIMIT)
+
+    def test_one_inside_is_awaited_for_a_time(self, interp: atoll.Interpreter) -> None:
+        interp.exec("""if True:
+            import atoll, pytest
+            from atoll.sync import Event
+            event = Event()
+            thread = atoll.create().call_in_thread(event.wait)
+            try:
+                for seconds in (0, -1, 0.001):
+                    thread.join(seconds)
+                    assert thread.is_alive()
+                    with pytest.raises(TimeoutError):
+                        thread.future.result(seconds)
+                    with pytest.raises(TimeoutError):
+                        thread.future.exception(seconds)
+            finally:
+                event.set()
+            thread.join()
+            assert not thread.is_alive() and thread.future.result() is True
+            assert thread.future.exception() is None
+            failing = atoll.create().call_in_thread(int, "x")
+            assert failing.future.exception().excinfo.type.__name__ == "ValueError"
+            failing.join()
+            """)
+
 
 class TestFirstCall:
     """It sets its interpreter up; what it is told meanwhile reaches its code."""
