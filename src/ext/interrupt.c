@@ -82,11 +82,7 @@ tell(atoll_interp *interp, ext_visit *visit)
 {
     visit->deliver = true;
     atoll_parker_interrupt(visit->parker);
-    if (interp->told < MAX_TOLD) {
-        ext_helper_post(interp, EXT_POST_TELL);
-    }
-    /* Last: an event loop that waits on a queue looks at once. */
-    atoll_loop_wake_all(interp->id);
+    ext_helper_post(interp, EXT_POST_TELL);
 }
 
 /* See interrupt_impl.h. */
@@ -97,16 +93,19 @@ ext_interrupt_post(atoll_interp *interp)
     bool tells = interp->told < MAX_TOLD;
     interp->told += tells;
     atoll_mutex_unlock(&interp->lock);
-    if (!tells) {
-        return;
+    if (tells) {
+        atoll_interp_acquire(interp);
     }
-    atoll_interp_acquire(interp);
-    if (ext_helper_add_pending(interp->handle, deliver, interp) != 0) {
+    if (tells
+        && ext_helper_add_pending(interp->handle, deliver, interp) != 0) {
         atoll_mutex_lock(&interp->lock);
         interp->told--; /* full: told again shortly */
         atoll_mutex_unlock(&interp->lock);
         atoll_interp_release(interp);
     }
+    /* Last: an event loop looks as soon as it wakes, before it runs a callback,
+     * where asyncio would only log the exception. */
+    atoll_loop_wake_all(interp->id);
 }
 
 /* Locks: the helper's and interp's; visit is the running call. */
