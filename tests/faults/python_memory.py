@@ -62,25 +62,30 @@ def operations(interp: atoll.Interpreter, queue: atoll.Queue) -> dict[str, Calla
     }
 
 
+def attempt(operation: Callable[[], object], number: int, outcomes: collections.Counter[str]) -> None:
+    """Run it while the number-th allocation from now fails; count what it raises, which must be allowed."""
+    problem = None
+    _testcapi.set_nomemory(number, number + 1)
+    try:
+        operation()
+    except BaseException as error:
+        problem = error
+    finally:
+        _testcapi.remove_mem_hooks()
+    if problem is not None:
+        outcomes[type(problem).__name__] += 1
+        if not isinstance(problem, ALLOWED):
+            raise problem
+        faults.is_clear(problem)
+
+
 def cold(outcomes: collections.Counter[str]) -> None:
     """What has to be loaded in the target first, and is only half loaded when memory is missing."""
     interp = atoll.create()
     interp.call(there.echo, 1)
     for value in (sync.Lock(), atoll.SharedBuffer(10), atoll.create_queue(), memoryview(b"x")):
         for number in range(1, MANY):
-            problem = None
-            _testcapi.set_nomemory(number, number + 1)
-            try:
-                interp.call(there.echo, value)
-            except BaseException as error:
-                problem = error
-            finally:
-                _testcapi.remove_mem_hooks()
-            if problem is not None:
-                outcomes[type(problem).__name__] += 1
-                if not isinstance(problem, ALLOWED):
-                    raise problem
-            del problem
+            attempt(lambda: interp.call(there.echo, value), number, outcomes)
         interp.call(there.echo, value)
     interp.close()
 
@@ -100,20 +105,7 @@ def main() -> None:
             operation()
         outcomes: collections.Counter[str] = collections.Counter()
         for number in range(1, MANY):
-            problem = None
-            _testcapi.set_nomemory(number, number + 1)
-            try:
-                operation()
-            except BaseException as error:
-                problem = error
-            finally:
-                _testcapi.remove_mem_hooks()
-            if problem is not None:
-                outcomes[type(problem).__name__] += 1
-                if not isinstance(problem, ALLOWED):
-                    raise problem
-                faults.is_clear(problem)
-            del problem
+            attempt(operation, number, outcomes)
             drain(queue)
             assert interp.call(there.add, 2, 3) == 5, (name, number)
         print(f"{name}: {dict(outcomes)}", flush=True)
