@@ -9,6 +9,7 @@ import weakref
 from time import monotonic
 
 from . import _core
+from ._errors import ExecutionFailed, ExecutionInterrupted, InterpreterError, InterpreterNotFoundError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,20 +76,25 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         self._guard = threading.Lock()
         self._future: Future[_T] | None = None
         self._outcome: tuple[bool, Any] | None = None
-        self._left = False  # the block that it belonged to was left by an exception
+        self._left = False  # start(), or the block that it belonged to, was left by an exception
         self._over = False
         # Set when run() has ended; None in the main interpreter.
         self._gone = None if _core.get_current() == _core.get_main() else _core.Event()
 
     def start(self) -> None:
-        with _ended:
-            _awaited.add(self)
-        self._daemonic = _thread.daemon_threads_allowed()
         try:
+            with _ended:
+                _awaited.add(self)
+            self._daemonic = _thread.daemon_threads_allowed()
             super().start()
         except BaseException:
+            # Nobody gets to know it.  Where Ctrl-C came while its beginning
+            # was awaited it runs all the same, if threading has not left a
+            # lock of its own taken; its call does not.
+            self._left = True
             with _ended:
                 _awaited.discard(self)
+            self._call.interrupt()
             raise
         finally:
             self._daemonic = False
@@ -108,7 +114,7 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
                 finally:
                     _watch.unwatch(watched)
         except BaseException as error:
-            if not self._finish(False, error) and not (self._left and _is_interruption(error)):
+            if not self._finish(False, error) and not (self._left and _is_its_end(error)):
                 raise
         else:
             self._finish(True, result)
@@ -177,10 +183,11 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         return self._call.interrupt() if exc is None else self._call.interrupt(exc)
 
 
-def _is_interruption(error: BaseException) -> bool:
-    from ._errors import ExecutionInterrupted
-
-    return isinstance(error, ExecutionInterrupted)
+def _is_its_end(error: BaseException) -> bool:
+    """Was the call interrupted, or kept from beginning?  Else the code itself has failed."""
+    if isinstance(error, ExecutionFailed):
+        return isinstance(error, ExecutionInterrupted)
+    return isinstance(error, InterpreterError)
 
 
 def _settle(future: Future[Any], ok: bool, value: Any) -> None:
@@ -202,8 +209,8 @@ def start_thread(
     others.add(thread)
     try:
         thread.start()
-    except RuntimeError:
-        others.discard(thread)  # there can be no more threads
+    except BaseException:  # there can be no more threads, or Ctrl-C
+        others.discard(thread)
         raise
     return thread
 
@@ -265,14 +272,13 @@ def leave_block(
     traceback: TracebackType | None,
 ) -> None:
     """The end of ``with interp:``."""
-    from ._errors import InterpreterError, InterpreterNotFoundError
-
-    threads = list(_started.pop(interp.id, ()))
+    threads: list[InterpreterThread[Any]] = []
     stop = exc_type is not None
     try:
+        threads += _started.pop(interp.id, ())
         if not stop:
             for thread in threads:
-                _join(thread)
+                thread.join()
     except BaseException:
         stop = True  # Ctrl-C while the block waits for its threads ends them, too
         raise
@@ -300,15 +306,9 @@ def _stop(threads: list[InterpreterThread[Any]]) -> None:
         thread.interrupt()
     deadline = monotonic() + GRACE
     for thread in threads:
-        _join(thread, max(0.0, deadline - monotonic()))
+        thread.join(max(0.0, deadline - monotonic()))
         if thread.is_alive():
             give_up(thread)
-
-
-def _join(thread: InterpreterThread[Any], timeout: float | None = None) -> None:
-    """thread.join(), also where Ctrl-C has ended the wait for its start: it starts all the same."""
-    if thread._started.wait(timeout):  # type: ignore[attr-defined]
-        thread.join(timeout)
 
 
 # --- the end of the process

@@ -159,6 +159,7 @@ except ZeroDivisionError:
     pass
 with atoll.InterpreterPoolExecutor(1) as first:
     list(first.map(abs, [1]))
+    first.submit(lambda: None).result()
 {body}
 """)
     assert (text, status) == (each("", list(OTHERS)), 0)

@@ -502,6 +502,39 @@ class TestThreads:
             threading.excepthook = old
         assert [entry.exc_type for entry in reported] == [atoll.ExecutionInterrupted]
 
+    @pytest.mark.parametrize("where", ["threading.Event.wait", "_thread.daemon_threads_allowed"])
+    def test_a_start_that_is_cut_off(self, where: str) -> None:
+        """Ctrl-C within call_in_thread: the call ends before long, if it begins, and nothing waits for it."""
+        run_child(f"""
+            import atoll, _thread, threading
+            from atoll.sync import Event
+            never, interp = Event(), atoll.create()
+            interp.call_in_thread(never.is_set).join()
+            before = {where}
+            def cut(*args):
+                raise KeyboardInterrupt
+            def try_it():
+                {where} = cut
+                try:
+                    interp.call_in_thread(never.wait)
+                finally:
+                    {where} = before
+            try:
+                try_it()
+            except KeyboardInterrupt:
+                print("cut")
+            try:
+                with interp:
+                    try_it()
+            except KeyboardInterrupt:
+                print("cut")
+            for thread in threading.enumerate():
+                if thread is not threading.main_thread():
+                    thread._started.wait()
+                    thread.join()
+            print(never.is_set(), atoll.list_all() == [atoll.get_main()])
+            """).check("cut\ncut\nFalse True\n")
+
     @pytest.mark.parametrize("how", ["join", "result", "exception"])
     def test_of_one_inside(self, interp: atoll.Interpreter, how: str) -> None:
         """Who waits for a thread within the interpreter is woken; the thread goes on."""
