@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pool_tasks
 import pytest
 
 import atoll
@@ -10,7 +11,8 @@ from atoll import InterpreterPoolExecutor
 
 @pytest.fixture
 def pool() -> Iterator[InterpreterPoolExecutor]:
-    with InterpreterPoolExecutor(2) as made:
+    # What the tasks import is there before one of them is cut off.
+    with InterpreterPoolExecutor(2, initializer=pool_tasks.square, initargs=(1,)) as made:
         yield made
         made.terminate_workers()
 
