@@ -218,8 +218,13 @@ def rss() -> int:
 
 def child(code: str) -> float:
     """The number that a fresh Python prints for a piece of code."""
+    return child_numbers(code)[-1]
+
+
+def child_numbers(code: str) -> list[float]:
+    """The numbers in the last line that it prints."""
     env = dict(os.environ, PYTHONPATH=str(ROOT / "bench"))
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
     if out.returncode:
         raise RuntimeError(out.stderr)
-    return float(out.stdout.split()[-1])
+    return [float(word) for word in out.stdout.splitlines()[-1].split()]

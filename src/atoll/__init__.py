@@ -14,9 +14,11 @@ loaded when they are first used.
 
 import sys
 
+# By its name, too: where it was loaded before the package, that has no such attribute.
+from . import _core
 from ._core import Interpreter, __version__, get_current, get_main, is_shareable, list_all
 
-# This file, _setup and _stdio are loaded in every new interpreter: they do
+# This file, _setup and _stdio are loaded in many an interpreter: they do
 # without `from __future__ import annotations`, which would load a module.
 TYPE_CHECKING = False  # importing typing would cost more than all of atoll
 if TYPE_CHECKING:

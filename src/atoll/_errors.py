@@ -285,10 +285,11 @@ def was_dropped(told: BaseException) -> bool:
 def rebuild(kind: type[ExecutionFailed], parts: Any, cause: BaseException | None) -> ExecutionFailed:
     """The exception for the caller, from snapshot()'s tuple.
 
-    Where that did not cross, for lack of memory, there is the type's name at most.
+    Where that did not cross, for lack of memory or of a sys.path that leads to
+    the standard library, there is the type's name at most.
     """
     if parts is None or isinstance(parts, str):
-        text = f"{parts or 'an exception'} (out of memory: there is no more to tell)"
+        text = f"{parts or 'an exception'} (no more could be told: out of memory, or an import failed)"
         parts = (None, text, text, None, None)
     names, msg, formatted, where, display = parts
     error = kind(_make_excinfo(names, msg, formatted, display))

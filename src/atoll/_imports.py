@@ -1,7 +1,7 @@
 """Extension modules in interpreters that are not the main one.
 
 Loaded where one refuses, and in the main interpreter where that has to load
-one first (preload.c says why); see _setup.watch_extensions.
+one first: preload.c says when and why.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """What C asks of Python around the life of an interpreter.
 
 A new interpreter gets, at its first visit, what its creator had at the moment
-of creation: ``snapshot()`` is taken in the creator, ``_setup.apply()`` runs
-in the new one.
+of creation: ``snapshot()`` is taken in the creator, setup.c applies it in the
+new one.
 """
 
 import sys

@@ -10,12 +10,14 @@ import os
 import sys
 from _thread import get_ident
 
-from . import _core
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import io
     from typing import Any
+
+    from . import _core
+else:
+    _core = sys.modules["atoll._core"]  # the package need not be loaded
 
 #: (thread, 1 or 2) -> text without a newline.  C looks at its size.
 _pending: dict[tuple[int, int], str] = {}
@@ -37,11 +39,11 @@ class CreatorStream(_io._TextIOBase):
             io.TextIOBase.register(type(self))
         return type(self)
 
-    def __init__(self, creator: int, which: int) -> None:
-        self._creator = creator
-        self._which = which
-        self.mode = "w"
-        self.name = "<stdout>" if which == 1 else "<stderr>"
+    # Made by open_stream().
+    _creator: int
+    _which: int
+    mode: str
+    name: str
 
     def __repr__(self) -> str:
         return f"<atoll stream {self.name} of interpreter {self._creator}>"
@@ -134,10 +136,10 @@ def flush_thread() -> None:
             _streams[which]._do("write", text)
 
 
-def redirect(creator: int) -> None:
-    """Let sys.stdout and sys.stderr write to the creator's."""
-    for which, name in ((1, "stdout"), (2, "stderr")):
-        stream = CreatorStream(creator, which)
-        _streams[which] = stream
-        setattr(sys, name, stream)
+def open_stream(stream: "Any") -> None:
+    """Make what output.c put in its place the stream that it stands for."""
+    stream.__class__ = CreatorStream
+    stream.mode = "w"
+    stream.name = "<stdout>" if stream._which == 1 else "<stderr>"
+    _streams[stream._which] = stream
     _core._set_pending(_pending, flush_thread)

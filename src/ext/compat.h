@@ -92,6 +92,10 @@ _PyInterpreterState_IsReady(PyInterpreterState *);
 /* Creating two at once is reported unsafe on 3.12 (jep, pybind11#5779). */
 #define EXT_COMPAT_CREATE_SERIALLY (!EXT_PY_313)
 
+/* Extension modules with types in static memory: any (2), some of the standard
+ * library's (1), none that do harm (0). */
+#define EXT_COMPAT_STATIC_TYPES (EXT_PY_314 ? 0 : EXT_PY_313 ? 1 : 2)
+
 /* 3.12 keeps the names of a C function's keyword parameters for all
  * interpreters in a tuple that the first one to call it allocates, and frees
  * it in the main one at exit: not its memory, so the process aborts.  3.13

@@ -4,11 +4,6 @@
  * (3.13+), so that both modules can use and end every interpreter; by
  * Py_NewInterpreterFromConfig on 3.12.
  *
- * What a new interpreter takes over from its creator (sys.path, warning
- * filters, where its prints go) is recorded at creation, in C memory, and
- * applied by the first visit: creating stays as cheap as CPython's own, and a
- * spare interpreter can be given out in microseconds.
- *
  * Locks: create_lock, alone, around a creation on 3.12; makers.lock, alone.
  */
 #include "create.h"
@@ -16,7 +11,7 @@
 #include "errors.h"
 #include "exit.h"
 #include "lifecycle.h"
-#include "transfer.h"
+#include "setup.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -24,180 +19,6 @@
 
 /* 3.12 is said to be unsafe when two threads create at once. */
 static pthread_mutex_t create_lock = PTHREAD_MUTEX_INITIALIZER;
-
-typedef struct ext_setup {
-    size_t npath;
-    char **path; /* UTF-8, surrogates passed */
-    atoll_frame frame;
-} ext_setup;
-
-static void
-free_setup(void *ptr)
-{
-    ext_setup *setup = ptr;
-    if (setup == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < setup->npath; i++) {
-        atoll_free(setup->path[i]);
-    }
-    atoll_free(setup->path);
-    atoll_frame_fini(&setup->frame);
-    atoll_free(setup);
-}
-
-/* Copies a list of str.  Fails: -1 with an exception. */
-static int
-copy_path(ext_setup *setup, PyObject *path)
-{
-    Py_ssize_t count = PyList_GET_SIZE(path);
-    setup->path = atoll_calloc((size_t)count + 1, sizeof(char *));
-    if (setup->path == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < count && i < PyList_GET_SIZE(path); i++) {
-        PyObject *item = PyList_GET_ITEM(path, i);
-        if (!PyUnicode_Check(item)) {
-            continue; /* sys.path may hold anything; import skips it too */
-        }
-        PyObject *bytes
-            = PyUnicode_AsEncodedString(item, "utf-8", "surrogatepass");
-        if (bytes == NULL) {
-            return -1;
-        }
-        size_t size = (size_t)PyBytes_GET_SIZE(bytes) + 1;
-        char *copy = atoll_malloc(size);
-        if (copy != NULL) {
-            memcpy(copy, PyBytes_AS_STRING(bytes), size);
-            setup->path[setup->npath++] = copy;
-        }
-        Py_DECREF(bytes);
-        if (copy == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* From (sys.path, rest): rest crosses natively. */
-static ext_setup *
-make_setup(ext_state *st, PyObject *snapshot)
-{
-    PyObject *path = NULL;
-    PyObject *rest = NULL;
-    if (!PyArg_ParseTuple(snapshot, "O!O", &PyList_Type, &path, &rest)) {
-        return NULL;
-    }
-    ext_setup *setup = atoll_calloc(1, sizeof(*setup));
-    if (setup == NULL) {
-        PyErr_NoMemory();
-        return NULL;
-    }
-    atoll_frame_init(&setup->frame);
-    setup->frame.sender = st->self->id;
-    if (copy_path(setup, path) < 0
-        || ext_encode(st, rest, "setup", 0, NULL, &setup->frame) < 0) {
-        free_setup(setup);
-        return NULL;
-    }
-    return setup;
-}
-
-int
-ext_create_set_setup(ext_state *st, atoll_interp *interp, PyObject *snapshot)
-{
-    ext_setup *setup = make_setup(st, snapshot);
-    if (setup == NULL) {
-        return -1;
-    }
-    atoll_mutex_lock(&interp->lock);
-    void *old = interp->setup;
-    interp->setup = setup;
-    interp->free_setup = free_setup;
-    atoll_mutex_unlock(&interp->lock);
-    free_setup(old);
-    return 0;
-}
-
-static int
-apply_path(const ext_setup *setup)
-{
-    PyObject *list = PyList_New(0);
-    for (size_t i = 0; list != NULL && i < setup->npath; i++) {
-        PyObject *item = PyUnicode_DecodeUTF8(
-            setup->path[i], (Py_ssize_t)strlen(setup->path[i]),
-            "surrogatepass");
-        if (item == NULL || PyList_Append(list, item) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_XDECREF(item);
-    }
-    if (list == NULL) {
-        return -1;
-    }
-    int result = PySys_SetObject("path", list);
-    Py_DECREF(list);
-    return result;
-}
-
-/* What could not be applied waits for the next visit. */
-static void
-put_back_setup(atoll_interp *interp, ext_setup *setup)
-{
-    atoll_mutex_lock(&interp->lock);
-    if (interp->setup == NULL) {
-        interp->setup = setup;
-        setup = NULL;
-    }
-    atoll_mutex_unlock(&interp->lock);
-    free_setup(setup);
-}
-
-int
-ext_create_set_up(atoll_interp *interp)
-{
-    atoll_mutex_lock(&interp->lock);
-    ext_setup *setup = interp->setup;
-    interp->setup = NULL;
-    atoll_mutex_unlock(&interp->lock);
-    if (setup != NULL && apply_path(setup) < 0) {
-        goto error;
-    }
-    if (interp->ext == NULL) {
-        PyObject *module = PyImport_ImportModule("atoll._core");
-        if (module == NULL) {
-            goto error;
-        }
-        Py_DECREF(module);
-        if (interp->ext == NULL) {
-            PyErr_SetString(PyExc_ImportError,
-                            "another copy of atoll._core was loaded");
-            goto error;
-        }
-    }
-    if (setup != NULL && setup->frame.len > 0) {
-        PyObject *rest = ext_decode(interp->ext, &setup->frame);
-        if (rest == NULL) {
-            goto error;
-        }
-        PyObject *apply = ext_state_python("atoll._setup", "apply");
-        PyObject *got
-            = apply == NULL ? NULL : PyObject_CallOneArg(apply, rest);
-        Py_XDECREF(apply);
-        Py_DECREF(rest);
-        if (got == NULL) {
-            goto error;
-        }
-        Py_DECREF(got);
-    }
-    free_setup(setup);
-    return 0;
-error:
-    put_back_setup(interp, setup);
-    return -1;
-}
 
 #if EXT_COMPAT_CREATE_BY_STDLIB
 
@@ -447,8 +268,7 @@ create_new(ext_state *st, PyObject *config, PyObject *snapshot, bool spare,
         PyErr_NoMemory();
         return -1;
     }
-    if (snapshot != Py_None
-        && ext_create_set_setup(st, interp, snapshot) < 0) {
+    if (snapshot != Py_None && ext_setup_leave(st, interp, snapshot) < 0) {
         atoll_interp_release(interp);
         return -1;
     }

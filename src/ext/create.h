@@ -6,7 +6,7 @@
 
 /* A new interpreter, made by `config` (what _interpreters.create takes on
  * 3.13+, an object with PyInterpreterConfig's fields on 3.12); `setup` is the
- * tuple that atoll._setup.snapshot() returns, applied at the first visit.  A
+ * tuple that atoll._make.snapshot() returns, applied at the first visit.  A
  * spare is on no list of the user's.
  * Attached: to the creator.
  * Owns: the caller gets a reference to the record.
@@ -14,10 +14,6 @@
 int
 ext_create_new(ext_state *st, PyObject *config, PyObject *setup, bool spare,
                atoll_interp **out_interp);
-
-/* Leaves a new setup for the next visitor, in the place of the old one. */
-int
-ext_create_set_setup(ext_state *st, atoll_interp *interp, PyObject *setup);
 
 /* The record of the live interpreter `id`, one made by others included.
  * Fails: -1 with InterpreterNotFoundError or MemoryError. */
@@ -29,11 +25,6 @@ ext_create_find(ext_state *st, int64_t id, atoll_interp **out_interp);
  * Fails: -1 with an exception. */
 int
 ext_create_list(ext_state *st, atoll_interp ***out_list, size_t *out_count);
-
-/* Applies what the creator left, and loads atoll (ext_attach_setup).
- * Attached: to interp, at its first visit.  Fails: -1 with an exception. */
-int
-ext_create_set_up(atoll_interp *interp);
 
 /* The process ends: no interpreter is made from now on; waits up to `grace` ns
  * for those that are being made.  Attached: to nothing. */

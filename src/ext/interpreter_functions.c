@@ -6,6 +6,7 @@
 #include "errors.h"
 #include "interrupt.h"
 #include "lifecycle.h"
+#include "setup.h"
 #include "transfer.h"
 
 #include "interpreter_doc.h"
@@ -76,7 +77,7 @@ core_give_out(PyObject *module, PyObject *args)
         return NULL;
     }
     atoll_interp *interp = ext_interpreter_record(op);
-    if (setup != Py_None && ext_create_set_setup(st, interp, setup) < 0) {
+    if (setup != Py_None && ext_setup_leave(st, interp, setup) < 0) {
         return NULL;
     }
     atoll_mutex_lock(&interp->lock);

@@ -32,6 +32,7 @@
 #include "memory.h"
 #include "module.h"
 #include "run.h"
+#include "setup.h"
 #include "transfer.h"
 
 #include "../core/queue.h"
@@ -745,7 +746,7 @@ lifecycle_exec(PyObject *module, ext_state *st)
     if (ext_exit_watch_forks(module) < 0) {
         return -1;
     }
-    ext_attach_setup = ext_create_set_up;
+    ext_attach_setup = ext_setup_apply;
     atoll_registry_on_last_hold = on_last_hold;
     if (register_on_exit(module) < 0) {
         return -1;

@@ -12,19 +12,13 @@
  */
 #include "module.h"
 
+#include "load.h"
+
 static const ext_part *const parts[] = {
-    &ext_errors_part,
-    &ext_attach_part,
-    &ext_transfer_part,
-    &ext_function_part,
-    &ext_run_part,
-    &ext_output_part,
-    &ext_interrupt_part,
-    &ext_call_part,
-    &ext_interpreter_part,
-    &ext_preload_part,
-    &ext_frames_part,
-    &ext_lifecycle_part, /* last: from here on the interpreter is visited */
+    &ext_errors_part,    &ext_attach_part,    &ext_transfer_part,
+    &ext_function_part,  &ext_run_part,       &ext_output_part,
+    &ext_interrupt_part, &ext_call_part,      &ext_interpreter_part,
+    &ext_frames_part,    &ext_lifecycle_part, /* last: from here on the interpreter is visited */
 };
 #define N_PARTS (sizeof(parts) / sizeof(parts[0]))
 
@@ -176,8 +170,8 @@ ext_state_current(void)
     return st;
 }
 
-PyObject *
-ext_state_python(const char *module, const char *name)
+static PyObject *
+import_attr(const char *module, const char *name)
 {
     PyObject *mod = PyImport_ImportModule(module);
     if (mod == NULL) {
@@ -186,6 +180,45 @@ ext_state_python(const char *module, const char *name)
     PyObject *value = PyObject_GetAttrString(mod, name);
     Py_DECREF(mod);
     return value;
+}
+
+/* An interpreter has atoll._core before it needs the package, which then is
+ * the one that this belongs to.  Fails: -1 with an exception. */
+static int
+load_package(void)
+{
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+    if (PyDict_GetItemString(modules, "atoll") != NULL) {
+        return 0;
+    }
+    ext_state *st = ext_state_current();
+    PyObject *package
+        = st == NULL ? NULL : ext_load_near(st, "atoll", "__init__.py");
+    Py_XDECREF(package);
+    return package == NULL ? -1 : 0;
+}
+
+PyObject *
+ext_state_python(const char *module, const char *name)
+{
+    if (strncmp(module, "atoll.", 6) == 0 && load_package() < 0) {
+        return NULL;
+    }
+    return import_attr(module, name);
+}
+
+int
+ext_state_call_python(const char *module, const char *name, PyObject *arg,
+                      PyObject *more)
+{
+    PyObject *function = ext_state_python(module, name);
+    PyObject *got
+        = function == NULL
+              ? NULL
+              : PyObject_CallFunctionObjArgs(function, arg, more, NULL);
+    Py_XDECREF(function);
+    Py_XDECREF(got);
+    return got == NULL ? -1 : 0;
 }
 
 static int

@@ -9,11 +9,16 @@
  * Text written without a newline waits in a dict of _stdio's, by thread; its
  * size is looked at when a call ends, so that a call that prints nothing pays
  * one load.
+ *
+ * Most interpreters never print.  Their sys.stdout and sys.stderr are
+ * UnopenedStreams; at the first touch _stdio is loaded (25 KB), and the same
+ * object becomes its CreatorStream, by its __class__.
  */
 #include "output.h"
 
 #include "errors.h"
 #include "interrupt.h"
+#include "load.h"
 #include "module.h"
 #include "transfer.h"
 
@@ -91,23 +96,13 @@ use_there(ext_visit *visit, int which, const char *method, PyObject *foreign,
     Py_XDECREF(crossing);
 }
 
-/* _stream(creator_id, which, method, text or None): NotImplemented if the
- * creator cannot be reached (it is gone, or Python is ending). */
+/* Calls a method of the creator's stream, with the text unless that is None.
+ * NotImplemented if the creator cannot be reached (it is gone, or Python is
+ * ending). */
 static PyObject *
-stream(PyObject *module, PyObject *args)
+use_creators(ext_state *st, int64_t id, int which, const char *method,
+             PyObject *text)
 {
-    long long id;
-    int which;
-    const char *method;
-    PyObject *text;
-    if (!PyArg_ParseTuple(args, "LisO:_stream", &id, &which, &method, &text)) {
-        return NULL;
-    }
-    if (text != Py_None && !PyUnicode_Check(text)) {
-        PyErr_SetString(PyExc_TypeError, "text must be str or None");
-        return NULL;
-    }
-    ext_state *st = ext_state_of_module(module);
     atoll_interp *creator = NULL;
     ext_visit visit;
     if (ext_compat_is_finalizing()
@@ -141,6 +136,24 @@ stream(PyObject *module, PyObject *args)
     return result;
 }
 
+/* _stream(creator_id, which, method, text or None), as use_creators. */
+static PyObject *
+stream(PyObject *module, PyObject *args)
+{
+    long long id;
+    int which;
+    const char *method;
+    PyObject *text;
+    if (!PyArg_ParseTuple(args, "LisO:_stream", &id, &which, &method, &text)) {
+        return NULL;
+    }
+    if (text != Py_None && !PyUnicode_Check(text)) {
+        PyErr_SetString(PyExc_TypeError, "text must be str or None");
+        return NULL;
+    }
+    return use_creators(ext_state_of_module(module), id, which, method, text);
+}
+
 static PyObject *
 set_pending(PyObject *module, PyObject *args)
 {
@@ -154,6 +167,148 @@ set_pending(PyObject *module, PyObject *args)
     Py_XSETREF(part->pending, Py_NewRef(pending));
     Py_XSETREF(part->flush, Py_NewRef(flush));
     Py_RETURN_NONE;
+}
+
+/* ------------------------------------------------------- unopened streams */
+
+/* Makes self, an UnopenedStream, a CreatorStream; two threads may.
+ * Fails: -1 with an exception. */
+static int
+open_stream(PyObject *self)
+{
+    ext_state *st = ext_state_of_type(Py_TYPE(self));
+    PyObject *module
+        = st == NULL ? NULL : ext_load_near(st, "atoll._stdio", "_stdio.py");
+    PyObject *got = module == NULL ? NULL
+                                   : PyObject_CallMethod(module, "open_stream",
+                                                         "O", self);
+    Py_XDECREF(module);
+    Py_XDECREF(got);
+    return got == NULL ? -1 : 0;
+}
+
+/* What is asked of a stream that nobody uses: by CPython at the end of an
+ * interpreter, and by open_stream. */
+static bool
+is_asked_unopened(PyObject *name)
+{
+    static const char *const names[]
+        = {"_creator", "_which", "flush", "close", "closed"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (PyUnicode_CompareWithASCIIString(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static PyObject *
+unopened_getattro(PyObject *self, PyObject *name)
+{
+    if (!is_asked_unopened(name) && open_stream(self) < 0) {
+        return NULL;
+    }
+    return PyObject_GenericGetAttr(self, name);
+}
+
+static PyObject *
+unopened_repr(PyObject *self)
+{
+    return open_stream(self) < 0 ? NULL : PyObject_Repr(self);
+}
+
+static PyObject *
+unopened_flush(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    ext_state *st = ext_state_of_type(Py_TYPE(self));
+    PyObject *creator
+        = st == NULL ? NULL : PyObject_GetAttrString(self, "_creator");
+    PyObject *which
+        = creator == NULL ? NULL : PyObject_GetAttrString(self, "_which");
+    PyObject *got = NULL;
+    if (which != NULL) {
+        int64_t id = PyLong_AsLongLong(creator);
+        int number = (int)PyLong_AsLong(which);
+        if (!PyErr_Occurred()) {
+            got = use_creators(st, id, number, "flush", Py_None);
+        }
+    }
+    Py_XDECREF(creator);
+    Py_XDECREF(which);
+    Py_XDECREF(got);
+    if (got == NULL) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+unopened_close(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef unopened_methods[] = {
+    {"flush", unopened_flush, METH_NOARGS,
+     PyDoc_STR("flush($self, /)\n--\n\nFlush the creator's stream.")},
+    {"close", unopened_close, METH_NOARGS,
+     PyDoc_STR("close($self, /)\n--\n\nAs CreatorStream.close().")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot unopened_slots[] = {
+    {Py_tp_doc,
+     "A stream that writes to the creator's, before its first use."},
+    {Py_tp_getattro, unopened_getattro},
+    {Py_tp_repr, unopened_repr},
+    {Py_tp_methods, unopened_methods},
+    {0, NULL},
+};
+
+/* Size, memory and garbage collection are the base's. */
+static PyType_Spec unopened_spec = {
+    .name = "atoll._core.UnopenedStream",
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = unopened_slots,
+};
+
+/* New reference; NULL with an exception. */
+static PyObject *
+make_unopened(PyObject *type, PyObject *creator, int which)
+{
+    PyObject *stream = PyObject_CallNoArgs(type);
+    PyObject *number = stream == NULL ? NULL : PyLong_FromLong(which);
+    if (number == NULL
+        || PyObject_SetAttrString(stream, "_creator", creator) < 0
+        || PyObject_SetAttrString(stream, "_which", number) < 0) {
+        Py_CLEAR(stream);
+    }
+    Py_XDECREF(number);
+    return stream;
+}
+
+int
+ext_output_redirect(ext_state *st, PyObject *creator)
+{
+    PyObject *io = PyImport_ImportModule("_io");
+    PyObject *base
+        = io == NULL ? NULL : PyObject_GetAttrString(io, "_TextIOBase");
+    PyObject *type
+        = base == NULL
+              ? NULL
+              : PyType_FromModuleAndSpec(st->module, &unopened_spec, base);
+    int failed = type == NULL;
+    for (int which = 1; which <= 2 && !failed; which++) {
+        PyObject *stream = make_unopened(type, creator, which);
+        failed
+            = stream == NULL
+              || PySys_SetObject(which == 1 ? "stdout" : "stderr", stream) < 0;
+        Py_XDECREF(stream);
+    }
+    Py_XDECREF(io);
+    Py_XDECREF(base);
+    Py_XDECREF(type);
+    return failed ? -1 : 0;
 }
 
 static PyMethodDef output_methods[] = {

@@ -9,4 +9,10 @@
 void
 ext_output_flush(ext_visit *visit);
 
+/* Lets sys.stdout and sys.stderr write to those of the interpreter with the id
+ * `creator`, an int.
+ * Attached: to st's interpreter.  Fails: -1 with an exception. */
+int
+ext_output_redirect(ext_state *st, PyObject *creator);
+
 #endif

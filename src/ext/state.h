@@ -30,7 +30,6 @@ typedef enum ext_part_id {
     EXT_PART_LIFECYCLE,
     EXT_PART_POOL,
     EXT_PART_INSPECT,
-    EXT_PART_PRELOAD,
     EXT_PART_TESTING,
     EXT_PART_FRAMES,
     EXT_PART_CLOSING,
@@ -39,8 +38,9 @@ typedef enum ext_part_id {
 } ext_part_id;
 
 typedef struct ext_state {
-    atoll_interp *self; /* this interpreter's record; owns a reference */
-    PyObject *module;   /* borrowed: the module object that owns the state */
+    atoll_interp *self;   /* this interpreter's record; owns a reference */
+    PyObject *module;     /* borrowed: the module object that owns the state */
+    bool watches_loaders; /* preload.c */
     void *parts[EXT_PART_COUNT]; /* each made and freed by its own part */
 } ext_state;
 
@@ -92,9 +92,16 @@ ext_module_load_all(ext_state *st);
 int
 ext_module_load(ext_state *st, ext_part_id id);
 
-/* Imports atoll.<module>, once, and returns its attribute `name` (new
- * reference).  For the thin Python beside the C; cached by the caller. */
+/* Imports the module and returns its attribute `name` (new reference; NULL
+ * with an exception); one of atoll's comes from beside atoll._core.  For the
+ * thin Python beside the C; cached by the caller. */
 PyObject *
 ext_state_python(const char *module, const char *name);
+
+/* Calls it, with up to two arguments (NULL: no more), for its effect.
+ * Fails: -1 with an exception. */
+int
+ext_state_call_python(const char *module, const char *name, PyObject *arg,
+                      PyObject *more);
 
 #endif

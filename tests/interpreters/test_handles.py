@@ -98,25 +98,46 @@ class TestCreate:
         ).check("3\n")
 
     def test_a_broken_path_is_reported(self) -> None:
-        """Where atoll cannot be imported there, the error says so, and the interpreter can be closed."""
+        """Where atoll cannot be loaded there, the error says so, and the interpreter can be closed."""
         run_child(
             """
             import sys, atoll
             atoll.create().close()  # what create() needs here is loaded
-            path = sys.path[:]
-            sys.path[:] = []
+            file = atoll._core.__file__
+            atoll._core.__file__ = "/nowhere" + file
             interp = atoll.create()
-            sys.path[:] = path
+            atoll._core.__file__ = file
             try:
                 interp.call(len, ())
             except atoll.InterpreterError as error:
-                assert "could not be set up: ModuleNotFoundError" in str(error), error
+                assert "could not be set up: ImportError" in str(error), error
             else:
                 raise AssertionError("it was set up")
             interp.close()
             assert atoll.list_all() == [atoll.get_main()]
             """
         ).check()
+
+    def test_an_empty_path_is_no_hindrance(self) -> None:
+        run_child(
+            """
+            import sys, atoll
+            atoll.create().close()
+            path = sys.path[:]
+            sys.path[:] = []
+            interp = atoll.create()
+            sys.path[:] = path
+            assert interp.call(len, (1, 2)) == 2
+            interp.exec("import sys; assert sys.path == []; print('printed')")
+            try:
+                interp.exec("import atoll")
+            except atoll.ExecutionFailed as error:
+                assert str(error).startswith("ModuleNotFoundError"), error
+            else:
+                raise AssertionError("it was found")
+            interp.close()
+            """
+        ).check("printed\n")
 
     def test_from_another_interpreter(self) -> None:
         outer = atoll.create()

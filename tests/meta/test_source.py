@@ -24,9 +24,9 @@ CORE_LAYERS = [
 ]
 EXT_LAYERS = [
     {"compat"},
-    {"state", "module"},  # module.h names the parts, and no more
+    {"state", "load", "module"},  # module.h names the parts, and no more
     {"errors", "attach", "runtime", "chores", "probe", "memory"},
-    {"transfer", "function", "run", "interrupt", "output", "lifecycle", "create", "exit"},
+    {"transfer", "function", "run", "interrupt", "output", "lifecycle", "create", "setup", "preload", "exit"},
     # then the types, which know each other only by their public headers
 ]
 #: Who may include NAME_impl.h or NAME_private.h, beside NAME*.
