@@ -214,8 +214,8 @@ wind_down(ext_visit *visit, int64_t deadline, failure *out)
     }
     Py_DECREF(text);
     if (join_threads(deadline) < 0) {
-        if (visit->outer_error != NULL) {
-            PyErr_Clear();
+        if (visit->signalled) {
+            PyErr_Clear(); /* raise_signal tells it where it belongs */
             return false;
         }
         PyErr_WriteUnraisable(NULL);
@@ -345,6 +345,21 @@ call_watchers(ext_state *st, atoll_interp *interp)
                : ext_lifecycle_on_closed(st, interp);
 }
 
+/* Ctrl-C came during the steps.  Its exception is that of the handler where
+ * this was the outermost visit; else it is on the way there.
+ * Owns: takes over outer_error.  Attached: outer.  Returns -1. */
+static int
+raise_signal(PyObject *outer_error)
+{
+    if (outer_error != NULL) {
+        PyErr_SetRaisedException(outer_error);
+    }
+    else {
+        PyErr_SetNone(PyExc_KeyboardInterrupt);
+    }
+    return -1;
+}
+
 /* Life is CLOSING, by the caller.  An exception does not mean that it is not
  * closed. */
 static int
@@ -365,13 +380,8 @@ close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
             put_off_end(&visit);
         }
         int result = call_watchers(st, interp);
-        if (visit.outer_error != NULL) {
-            /* Ctrl-C while its atexit functions ran: it is closed all the
-             * same. */
-            PyErr_SetRaisedException(visit.outer_error);
-            return -1;
-        }
-        return result;
+        /* While its atexit functions ran: it is closed all the same. */
+        return visit.signalled ? raise_signal(visit.outer_error) : result;
     }
     PyObject *outer_error = visit.outer_error;
     visit.outer_error = NULL;
@@ -382,11 +392,9 @@ close_marked(ext_state *st, atoll_interp *interp, int64_t deadline)
         atoll_mutex_unlock(&interp->lock);
     }
     atoll_interp_cancel_close(interp);
-    if (outer_error != NULL) {
-        /* Ctrl-C, wherever in the steps: not what it led to there. */
+    if (visit.signalled) { /* not what it led to there */
         atoll_free(why.text);
-        PyErr_SetRaisedException(outer_error);
-        return -1;
+        return raise_signal(outer_error);
     }
     if (why.text == NULL) {
         PyErr_NoMemory();

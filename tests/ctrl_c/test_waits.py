@@ -203,3 +203,39 @@ event.set()
 a.exec("thread.join(60); print(thread.is_alive(), thread.future.result(60), flush=True)")
 """)
     assert (text, status) == (each("", list(INSIDE)) + "False True\n", 0)
+
+
+def test_close_inside() -> None:
+    """In the middle of a close() inside: it ends with a KeyboardInterrupt there, and that is all."""
+    text, status = run_at_terminal(f"""{BEGIN}
+done.set()
+a.prepare_main(event=event)
+a.exec('''
+closing = atoll.create()
+closing.prepare_main(event=event)
+closing.exec(\"\"\"if True:
+    import os, threading
+    told = []
+    class Thread(threading.Thread):
+        def join(self, timeout=None):  # as close() calls it
+            if not told:
+                told.append(True)
+                os.write(1, b'READY' + bytes([10]))
+            super().join(timeout)
+    Thread(target=event.wait).start()
+\"\"\")
+''')
+try:
+    a.exec('''if True:
+        try:
+            closing.close()
+        except KeyboardInterrupt:
+            print("inside", flush=True)
+            raise
+    ''')
+except KeyboardInterrupt:
+    print("outside", flush=True)
+event.set()
+a.exec("closing.close(); print(closing in atoll.list_all(), flush=True)")
+""")
+    assert (text, status) == ("READY\ninside\noutside\nFalse\n", 0)
