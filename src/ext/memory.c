@@ -165,15 +165,21 @@ report_over(ext_memory_account *account)
     }
 }
 
-/* Its writers hold one GIL, all but nobody's, whose number is of no use. */
-static inline void
-charge(ext_memory_account *account, int64_t size)
+/* Its writers hold one GIL, all but nobody's, whose number is of no use.
+ * True: it is over its limit. */
+static inline bool
+add(ext_memory_account *account, int64_t size)
 {
     int64_t used
         = atomic_load_explicit(&account->used, memory_order_relaxed) + size;
     atomic_store_explicit(&account->used, used, memory_order_relaxed);
-    if (ATOLL_UNLIKELY(used > atomic_load_explicit(&account->limit,
-                                                   memory_order_relaxed))) {
+    return used > atomic_load_explicit(&account->limit, memory_order_relaxed);
+}
+
+static inline void
+charge(ext_memory_account *account, int64_t size)
+{
+    if (ATOLL_UNLIKELY(add(account, size))) {
         report_over(account);
     }
 }
@@ -196,20 +202,45 @@ is_refused(ext_memory_account *account, size_t size)
     return true;
 }
 
+/* Less than this is asked for before it is looked whether it may be had: looking
+ * once, afterwards, is what a loop of small blocks would notice. */
+#define SMALL (EXT_MEMORY_RESERVE / 8)
+
 /* --- the RAW domain ------------------------------------------------------------ */
+
+/* The account is over its limit by a new block, which is NULL then if it is
+ * more than may be had. */
+RARE static void *
+look_over(void *context, ext_memory_account *account, void *block)
+{
+    report_over(account);
+    if (is_refused(account, 0)) {
+        (void)add(account, -(int64_t)usable_size(block));
+        memory.raw.free(context, block);
+        return NULL;
+    }
+    return block;
+}
+
+static inline void *
+charge_block(void *context, ext_memory_account *account, void *block)
+{
+    if (ATOLL_UNLIKELY(block == NULL)) {
+        return NULL;
+    }
+    return ATOLL_UNLIKELY(add(account, (int64_t)usable_size(block)))
+               ? look_over(context, account, block)
+               : block;
+}
 
 static void *
 raw_malloc(void *context, size_t size)
 {
     ext_memory_account *account = get_account();
-    if (is_refused(account, size)) {
+    if (ATOLL_UNLIKELY(size > SMALL) && is_refused(account, size)) {
         return NULL;
     }
-    void *block = memory.raw.malloc(context, size);
-    if (block != NULL) {
-        charge(account, (int64_t)usable_size(block));
-    }
-    return block;
+    return charge_block(context, account, memory.raw.malloc(context, size));
 }
 
 static void *
@@ -220,14 +251,11 @@ raw_calloc(void *context, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &sum)) {
         sum = SIZE_MAX; /* for CPython's function to refuse */
     }
-    if (is_refused(account, sum)) {
+    if (ATOLL_UNLIKELY(sum > SMALL) && is_refused(account, sum)) {
         return NULL;
     }
-    void *block = memory.raw.calloc(context, count, size);
-    if (block != NULL) {
-        charge(account, (int64_t)usable_size(block));
-    }
-    return block;
+    return charge_block(context, account,
+                        memory.raw.calloc(context, count, size));
 }
 
 static void *
