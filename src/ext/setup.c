@@ -186,17 +186,17 @@ is_category(PyObject *category, PyObject *place)
                : found != NULL && found == category;
 }
 
-/* Are the warning filters here those of the creator, categories of other
+/* Are the warning filters here, a tuple, those of the creator, categories of other
  * modules than builtins apart?  -1 with an exception. */
 static int
 has_filters(PyObject *filters, PyObject *wanted)
 {
-    if (!PyList_Check(filters) || !PyList_Check(wanted)
-        || PyList_GET_SIZE(filters) != PyList_GET_SIZE(wanted)) {
+    if (!PyList_Check(wanted)
+        || PyTuple_GET_SIZE(filters) != PyList_GET_SIZE(wanted)) {
         return 0;
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(wanted); i++) {
-        PyObject *have = PyList_GET_ITEM(filters, i);
+        PyObject *have = PyTuple_GET_ITEM(filters, i);
         PyObject *want = PyList_GET_ITEM(wanted, i);
         if (!PyTuple_Check(have) || PyTuple_GET_SIZE(have) != 5
             || !PyTuple_Check(want) || PyTuple_GET_SIZE(want) != 5) {
@@ -215,20 +215,41 @@ has_filters(PyObject *filters, PyObject *wanted)
     return 1;
 }
 
+/* Calls a function of _setup.py, which does without the package.
+ * Fails: -1 with an exception. */
 static int
-take_filters(PyObject *wanted)
+call_setup(ext_state *st, const char *name, PyObject *arg, PyObject *more)
+{
+    PyObject *module = ext_load_near(st, "atoll._setup", "_setup.py");
+    PyObject *function
+        = module == NULL ? NULL : PyObject_GetAttrString(module, name);
+    PyObject *got
+        = function == NULL
+              ? NULL
+              : PyObject_CallFunctionObjArgs(function, arg, more, NULL);
+    Py_XDECREF(module);
+    Py_XDECREF(function);
+    Py_XDECREF(got);
+    return got == NULL ? -1 : 0;
+}
+
+static int
+take_filters(ext_state *st, PyObject *wanted)
 {
     PyObject *warnings = PyImport_ImportModule("_warnings");
     PyObject *filters = warnings == NULL
                             ? NULL
                             : PyObject_GetAttrString(warnings, "filters");
-    int same = filters == NULL ? -1 : has_filters(filters, wanted);
+    /* A copy: others may change the list while items are compared. */
+    PyObject *copy = filters == NULL ? NULL : PySequence_Tuple(filters);
+    int same = copy == NULL ? -1 : has_filters(copy, wanted);
     Py_XDECREF(warnings);
     Py_XDECREF(filters);
+    Py_XDECREF(copy);
     if (same != 0) {
         return same < 0 ? -1 : 0;
     }
-    return ext_state_call_python("atoll._setup", "set_filters", wanted, NULL);
+    return call_setup(st, "set_filters", wanted, NULL);
 }
 
 /* Takes over what _make.snapshot() recorded.  What most interpreters need is
@@ -243,7 +264,7 @@ take_over(ext_state *st, PyObject *rest)
     for (size_t i = 0; i < 5; i++) {
         found[i] = PyDict_GetItemString(rest, names[i]);
     }
-    if (found[0] != NULL && take_filters(found[0]) < 0) {
+    if (found[0] != NULL && take_filters(st, found[0]) < 0) {
         return -1;
     }
     if (found[1] != NULL) {
@@ -258,9 +279,7 @@ take_over(ext_state *st, PyObject *rest)
         }
     }
     if (found[2] != NULL && found[3] != NULL
-        && ext_state_call_python("atoll._setup", "take_process", found[2],
-                                 found[3])
-               < 0) {
+        && call_setup(st, "take_process", found[2], found[3]) < 0) {
         return -1;
     }
     if (ext_preload_watch(st) < 0) {
