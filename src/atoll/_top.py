@@ -41,6 +41,24 @@ _COLUMNS = (
 )
 
 
+#: Columns that a narrow terminal does without, the least telling first.
+_SPARED = (
+    "VIEWS",
+    "MSG OUT",
+    "MSG IN",
+    "OUT",
+    "IN",
+    "EXC",
+    "BLOCKS",
+    "CPU",
+    "THR",
+    "UP",
+    "MEM",
+    "CALLS",
+    "BUSY%",
+)
+
+
 class Trouble(Exception):
     """What is said instead of a table; exit status 1."""
 
@@ -172,22 +190,37 @@ def rows(now: Stats, before: Stats | None) -> list[list[str]]:
     return found
 
 
-def title(now: Stats) -> str:
-    return (
-        f"atoll top: process {now['pid']}, {len(now['interpreters'])} interpreters, "
-        f"Python {now['python']}, atoll {now['atoll']}, {time.strftime('%H:%M:%S')}"
-    )
+def title(now: Stats, left_out: int = 0) -> str:
+    told = [
+        f"atoll top: process {now['pid']}, {len(now['interpreters'])} interpreters",
+        f"{left_out} columns left out" if left_out else "",
+        f"Python {now['python']}",
+        f"atoll {now['atoll']}",
+        time.strftime("%H:%M:%S"),
+    ]
+    return ", ".join(filter(None, told))
+
+
+def _fitting(table: list[list[str]], width: int | None) -> list[int]:
+    """The columns for which there is room, two cells of space to each."""
+    needed = {k: max(map(len, column)) + 2 for k, column in enumerate(zip(*table, strict=True))}
+    names = [name for name, _ in _COLUMNS]
+    for name in _SPARED:
+        if width is None or sum(needed.values()) <= width:
+            break
+        del needed[names.index(name)]
+    return list(needed)
 
 
 def plain(now: Stats, before: Stats | None, width: int | None = None) -> str:
     """The table as text."""
     table = [[name for name, _ in _COLUMNS], *rows(now, before)]
+    kept = _fitting(table, width)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [title(now)]
+    lines = [title(now, len(_COLUMNS) - len(kept))]
     for row in table:
         cells = [
-            cell.rjust(size) if side == "right" else cell.ljust(size)
-            for cell, size, (_, side) in zip(row, widths, _COLUMNS, strict=True)
+            row[k].rjust(widths[k]) if _COLUMNS[k][1] == "right" else row[k].ljust(widths[k]) for k in kept
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(line[:width] for line in lines) + "\n"
@@ -223,12 +256,16 @@ class _RichScreen:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=Text(title(now)), box=None, padding=(0, 1), expand=False, title_justify="left")
-        for name, side in _COLUMNS:
+        found = rows(now, before)
+        kept = _fitting([[name for name, _ in _COLUMNS], *found], self.live.console.width)
+        told = Text(title(now, len(_COLUMNS) - len(kept)))
+        table = Table(title=told, box=None, padding=(0, 1), expand=False, title_justify="left")
+        for k in kept:
+            name, side = _COLUMNS[k]
             table.add_column(name, justify="right" if side == "right" else "left", no_wrap=True)
-        for row in rows(now, before):
+        for row in found:
             style = {"running": "bold", "closing": "dim"}.get(row[2], "")
-            table.add_row(*map(Text, row), style=style)
+            table.add_row(*(Text(row[k]) for k in kept), style=style)
         self.live.update(table, refresh=True)
 
     def close(self) -> None:

@@ -275,9 +275,10 @@ class TestTop:
             assert child.wait(120) == 0
             child.stdout.close()
 
+    @pytest.mark.parametrize("width", [160, 80])
     @pytest.mark.parametrize("rich", [True, False], ids=["rich", "plain"])
-    def test_on_a_terminal(self, rich: bool, tmp_path: Path) -> None:
-        """It redraws; when the process ends, it says so; the screen is given back."""
+    def test_on_a_terminal(self, rich: bool, width: int, tmp_path: Path) -> None:
+        """It redraws; a narrow one gets fewer columns, none of them cut; when the process ends, it says so; the screen is given back."""
         if rich:
             __import__("rich")
         else:
@@ -301,7 +302,7 @@ class TestTop:
         import struct
         import termios
 
-        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 160, 0, 0))
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 30, width, 0, 0))
         child = subprocess.Popen(
             [sys.executable, "-m", "atoll", "top", str(process.pid), "--interval", "0.05"],
             stdin=inner,
@@ -330,7 +331,12 @@ class TestTop:
         assert child.wait(120) == 0, text
         assert process.wait(120) == 0
         process.stdout.close()
-        assert "worker" in text and "idle" in text and "CPU%" in text
+        assert (
+            "(main)" in text and "worker" in text and "running" in text and "idle" in text and "CPU%" in text
+        )
+        assert "\u2026" not in text, "nothing is cut"
+        assert ("VIEWS" in text) == (width == 160)
+        assert ("columns left out" in text) == (width == 80)
         assert f"process {process.pid} cannot be looked at" in text
         if rich:
             assert "\x1b[?1049h" in text and "\x1b[?1049l" in text, "the other screen, and back"
