@@ -167,10 +167,13 @@ create_module(PyObject *watched, PyObject *const *args, Py_ssize_t nargs)
     if (module == NULL && PyErr_ExceptionMatches(PyExc_ImportError)) {
         PyObject *error = PyErr_GetRaisedException();
         if (ext_state_call_python("atoll._imports", "add_note", error, name)
-            < 0) {
-            PyErr_Clear(); /* the error itself matters more */
+                == 0
+            || PyErr_ExceptionMatches(PyExc_Exception)) {
+            PyErr_SetRaisedException(error); /* what matters more */
         }
-        PyErr_SetRaisedException(error);
+        else {
+            Py_DECREF(error); /* Ctrl-C, or an interruption */
+        }
     }
     if (module != NULL
         && PyUnicode_CompareWithASCIIString(name, "_asyncio") == 0

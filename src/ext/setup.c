@@ -186,8 +186,8 @@ is_category(PyObject *category, PyObject *place)
                : found != NULL && found == category;
 }
 
-/* Are the warning filters here, a tuple, those of the creator, categories of other
- * modules than builtins apart?  -1 with an exception. */
+/* Are the warning filters here, a tuple, those of the creator, and all of
+ * builtin categories?  -1 with an exception. */
 static int
 has_filters(PyObject *filters, PyObject *wanted)
 {

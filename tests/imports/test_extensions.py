@@ -99,6 +99,28 @@ def test_a_refusal_points_to_the_doctor(module: str) -> None:
     ).check()
 
 
+@pytest.mark.parametrize(
+    ("raised", "seen"), [("KeyboardInterrupt", "KeyboardInterrupt"), ("OSError", "ImportError")]
+)
+def test_what_comes_while_a_refusal_is_explained(raised: str, seen: str) -> None:
+    """Ctrl-C is not lost there; another failure hides no refusal."""
+    run_child(
+        f"""
+        import atoll
+        atoll.create().exec('''
+            import atoll._imports
+            def add_note(error, name):
+                raise {raised}
+            atoll._imports.add_note = add_note
+            try:
+                import faulthandler
+            except {seen}:
+                print("seen")
+        ''')
+        """
+    ).check("seen\n")
+
+
 def test_other_failures_carry_no_note() -> None:
     run_child(
         """
