@@ -70,6 +70,10 @@ typedef struct atoll_kept {
     atoll_refcount count; /* the record's list and the thread's table */
 } atoll_kept;
 
+/* As many threads that are just starting are noted when their call goes too
+ * far. */
+#define ATOLL_TO_STOP 8
+
 typedef struct atoll_interp {
     int64_t id;
     void *handle;
@@ -109,8 +113,13 @@ typedef struct atoll_interp {
     void (*free_limits)(void *limits); /* [lock] */
     void *guard; /* of the running call, or NULL [the interpreter's GIL] */
     atomic_bool measuring; /* its threads are about to be measured */
-    int64_t creator;       /* id of the interpreter that made it, or -1 */
-    char *name;            /* UTF-8, or NULL [lock] */
+    /* Threads that have not begun, by number: they are stopped when they have.
+     * [the interpreter's GIL] */
+    uint64_t to_stop[ATOLL_TO_STOP];
+    size_t to_stop_count;
+    int64_t to_stop_since;
+    int64_t creator; /* id of the interpreter that made it, or -1 */
+    char *name;      /* UTF-8, or NULL [lock] */
     /* What its creator left for the first visitor to apply; taken once.
      * Freed without any interpreter attached. [lock] */
     void *setup;

@@ -28,10 +28,92 @@ list_spared(void)
     return got;
 }
 
+/* How far out the frame of Thread._bootstrap is at most, before start() goes
+ * on: it calls _bootstrap_inner, that Event.set, that Condition.notify_all. */
+#define FRAMES_OF_A_START 12
+
+/* The thread's outermost frame, if that is near.  New reference, or NULL. */
+static PyFrameObject *
+get_near_end(PyFrameObject *frame)
+{
+    for (int i = 0; frame != NULL && i < FRAMES_OF_A_START; i++) {
+        PyFrameObject *back = PyFrame_GetBack(frame);
+        if (back == NULL) {
+            return frame;
+        }
+        Py_SETREF(frame, back);
+    }
+    Py_XDECREF(frame);
+    return NULL;
+}
+
+/* Is it among those that threading knows to run? */
+static bool
+is_active(unsigned long ident)
+{
+    PyObject *modules = PyImport_GetModuleDict(); /* borrowed */
+    PyObject *threading = PyDict_GetItemString(modules, "threading");
+    PyObject *active = threading == NULL
+                           ? NULL
+                           : PyObject_GetAttrString(threading, "_active");
+    PyObject *key = PyLong_FromUnsignedLong(ident);
+    bool found = active == NULL || key == NULL || !PyDict_Check(active)
+                 || PyDict_Contains(active, key) != 0;
+    Py_XDECREF(active);
+    Py_XDECREF(key);
+    PyErr_Clear();
+    return found;
+}
+
+ext_begun
+ext_interrupt_begun(PyThreadState *t)
+{
+    PyFrameObject *frame = PyThreadState_GetFrame(t);
+    if (frame == NULL) {
+        return EXT_BEGUN_UNKNOWN;
+    }
+    bool starts = false;
+    frame = get_near_end(frame);
+    if (frame != NULL) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        starts = PyUnicode_CompareWithASCIIString(code->co_name, "_bootstrap")
+                 == 0;
+        Py_DECREF(code);
+        Py_DECREF(frame);
+    }
+    return starts && !is_active(t->thread_id) ? EXT_BEGUN_NOT : EXT_BEGUN;
+}
+
+/* Lets threads that are just starting begin.  At most for some seconds; for
+ * what may be in C, a tenth.  Attached: to interp. */
+static void
+await_starts(atoll_interp *interp)
+{
+    PyThreadState *own = PyThreadState_Get();
+    for (int ms = 0; ms < 5000; ms++) {
+        ext_begun least = EXT_BEGUN;
+        for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
+             t != NULL; t = PyThreadState_Next(t)) {
+            if (t != own && !ext_attach_is_kept(interp, t)) {
+                ext_begun begun = ext_interrupt_begun(t);
+                least = begun > least ? begun : least;
+            }
+        }
+        if (least == EXT_BEGUN || (least == EXT_BEGUN_UNKNOWN && ms >= 100)) {
+            return;
+        }
+        Py_BEGIN_ALLOW_THREADS
+        struct timespec pause = {0, EXT_MS};
+        (void)nanosleep(&pause, NULL);
+        Py_END_ALLOW_THREADS
+    }
+}
+
 /* See interrupt.h. */
 void
 ext_interrupt_threads(atoll_interp *interp)
 {
+    await_starts(interp);
     /* SystemExit ends a thread without a word; the call that runs, on a kept
      * state, has been interrupted already. */
     PyThreadState *own = PyThreadState_Get();

@@ -80,6 +80,19 @@ ext_interrupt_locked(atoll_interp *interp, uint64_t generation,
 bool
 ext_interrupt_imports(PyThreadState *tstate);
 
+/* Is the thread of `t` before the point at which threading.Thread.start(),
+ * elsewhere, learns that it has begun?  One that an exception ends there leaves
+ * the other waiting in C for ever. */
+typedef enum ext_begun {
+    EXT_BEGUN,
+    EXT_BEGUN_UNKNOWN, /* it runs no Python: not yet, or it is in C */
+    EXT_BEGUN_NOT,
+} ext_begun;
+
+/* Attached: to t's interpreter. */
+ext_begun
+ext_interrupt_begun(PyThreadState *t);
+
 /* The timer of a visit is due: its deadline, or it is looked after once more.
  * Locks: the helper's. */
 void

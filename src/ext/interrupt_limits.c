@@ -41,6 +41,8 @@
 #define MOST (100 * EXT_MS)
 /* Until threads of a call that goes on all the same are told again. */
 #define AGAIN (1000 * EXT_MS)
+/* For a thread that is about to be stopped to begin. */
+#define PATIENCE (5000 * EXT_MS)
 
 static struct {
     pthread_mutex_t lock;
@@ -228,43 +230,6 @@ measure_threads(ext_guard *guard, atoll_interp *interp)
     atomic_store(&guard->has_threads, n > 0);
 }
 
-/* Threads that a call has started would keep it if it waits for them in C.
- * Attached: to interp. */
-static void
-stop_threads(atoll_interp *interp, uint64_t first)
-{
-    PyObject *type = ext_error_type(interp->ext, EXT_ERR_LIMIT_EXCEEDED);
-    PyThreadState *own = PyThreadState_Get();
-    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
-         t != NULL; t = PyThreadState_Next(t)) {
-        if (PyThreadState_GetID(t) < first || !lives_here(interp, t)
-            || (t != own && ext_interrupt_imports(t))) {
-            continue; /* an import: the next time */
-        }
-        (void)PyThreadState_SetAsyncExc(t->thread_id, type);
-        ext_attach_interrupt_thread(t->thread_id);
-    }
-}
-
-/* The pending call.  Attached: to interp, on any of its threads. */
-static int
-measure(void *arg)
-{
-    atoll_interp *interp = arg;
-    ext_guard *guard = interp->guard;
-    atomic_store(&interp->measuring, false);
-    if (guard != NULL) {
-        if (atomic_exchange(&guard->stop, false)) {
-            stop_threads(interp, guard->first_thread);
-        }
-        if (guard->limits->most[EXT_LIMIT_CPU] >= 0) {
-            measure_threads(guard, interp);
-        }
-    }
-    atoll_interp_release(interp);
-    return 0;
-}
-
 /* Has interp's threads measured, or stopped, some time soon. */
 static void
 ask_to_measure(atoll_interp *interp)
@@ -281,6 +246,89 @@ ask_to_measure(atoll_interp *interp)
     if (!alive) {
         atomic_store(&interp->measuring, false);
     }
+}
+
+/* Not one that imports or that has not begun.  Attached: to interp. */
+static ext_begun
+stop_thread(atoll_interp *interp, PyThreadState *t)
+{
+    if (t != PyThreadState_Get() && ext_interrupt_imports(t)) {
+        return EXT_BEGUN_NOT;
+    }
+    ext_begun begun = ext_interrupt_begun(t);
+    if (begun == EXT_BEGUN) {
+        (void)PyThreadState_SetAsyncExc(
+            t->thread_id, ext_error_type(interp->ext, EXT_ERR_LIMIT_EXCEEDED));
+        ext_attach_interrupt_thread(t->thread_id);
+    }
+    return begun;
+}
+
+/* Threads that a call has started would keep it if it waits for them in C.
+ * Attached: to interp. */
+static void
+stop_threads(atoll_interp *interp, uint64_t first)
+{
+    interp->to_stop_count = 0;
+    interp->to_stop_since = atoll_now();
+    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
+         t != NULL; t = PyThreadState_Next(t)) {
+        uint64_t number = PyThreadState_GetID(t);
+        if (number >= first && lives_here(interp, t)
+            && stop_thread(interp, t) != EXT_BEGUN
+            && interp->to_stop_count < ATOLL_TO_STOP) {
+            interp->to_stop[interp->to_stop_count++] = number;
+        }
+    }
+}
+
+/* The same for those that it had to leave, even if the call has ended.
+ * Attached: to interp. */
+static void
+stop_rest(atoll_interp *interp)
+{
+    int64_t waited = atoll_now() - interp->to_stop_since;
+    size_t count = interp->to_stop_count;
+    size_t left = 0;
+    uint64_t numbers[ATOLL_TO_STOP];
+    memcpy(numbers, interp->to_stop, sizeof(numbers));
+    for (PyThreadState *t = PyInterpreterState_ThreadHead(interp->handle);
+         t != NULL; t = PyThreadState_Next(t)) {
+        uint64_t number = PyThreadState_GetID(t);
+        for (size_t i = 0; i < count; i++) {
+            if (numbers[i] == number && lives_here(interp, t)) {
+                ext_begun begun = stop_thread(interp, t);
+                if (begun != EXT_BEGUN
+                    && waited < (begun == EXT_BEGUN_NOT ? PATIENCE : MOST)) {
+                    interp->to_stop[left++] = number;
+                }
+            }
+        }
+    }
+    interp->to_stop_count = left;
+}
+
+/* The pending call.  Attached: to interp, on any of its threads. */
+static int
+measure(void *arg)
+{
+    atoll_interp *interp = arg;
+    ext_guard *guard = interp->guard;
+    atomic_store(&interp->measuring, false);
+    if (guard != NULL && atomic_exchange(&guard->stop, false)) {
+        stop_threads(interp, guard->first_thread);
+    }
+    else if (interp->to_stop_count > 0) {
+        stop_rest(interp);
+    }
+    if (guard != NULL && guard->limits->most[EXT_LIMIT_CPU] >= 0) {
+        measure_threads(guard, interp);
+    }
+    if (interp->to_stop_count > 0) {
+        ask_to_measure(interp); /* by the helper: code goes on meanwhile */
+    }
+    atoll_interp_release(interp);
+    return 0;
 }
 
 /* See interrupt_impl.h. */

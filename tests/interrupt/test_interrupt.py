@@ -702,3 +702,32 @@ class TestExactly:
             late, other = driver.call(functions.drive_deadlines, target, calls, timeout)
             assert other == 0
             assert 0 <= late <= calls
+
+
+def start_one_that_is_slow(begins: Event) -> None:
+    import threading
+    import time
+
+    class Slow(threading.Thread):
+        def _set_ident(self) -> None:  # called before start() goes on
+            super()._set_ident()  # type: ignore[misc]
+            begins.set()
+            end = time.monotonic() + 0.3
+            while time.monotonic() < end:
+                pass
+
+        def run(self) -> None:
+            while True:
+                pass
+
+    threading.Thread(target=lambda: Slow().start()).start()
+
+
+def test_close_while_a_thread_is_just_starting() -> None:
+    """It begins before it is interrupted: who starts it would wait for ever, and so would close()."""
+    begins = Event()
+    interp = atoll.create()
+    interp.call(start_one_that_is_slow, begins)
+    begins.wait(LIMIT)
+    interp.close(interrupt=True, timeout=LIMIT)
+    assert interp not in atoll.list_all()

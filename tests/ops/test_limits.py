@@ -346,6 +346,43 @@ class TestThreads:
         interp.limits(cpu_seconds=0.2).call(functions.burn, 0.05)
         release.set()
 
+    def test_a_thread_that_is_just_starting(self) -> None:
+        """It begins before it is stopped: who starts it would wait for ever."""
+        run_child(
+            """
+            import threading, time
+            import atoll
+            threading.excepthook = lambda args: None
+
+            def start_one():
+                import threading, time
+                threading.excepthook = lambda args: None
+                class Slow(threading.Thread):
+                    def _set_ident(self):  # called before start() goes on
+                        super()._set_ident()
+                        end = time.monotonic() + 0.5
+                        while time.monotonic() < end:
+                            pass
+                    def run(self):
+                        while True:
+                            pass
+                thread = Slow()
+                thread.start()
+                thread.join()
+
+            with atoll.create() as interp:
+                interp.exec("import threading, time")
+                try:
+                    interp.limits(wall_seconds=0.2).call(start_one)
+                except atoll.ExecutionInterrupted as error:
+                    assert type(error.__cause__) is atoll.LimitExceeded, error.__cause__
+                    print("stopped")
+                interp.limits()
+                assert interp.call(len, "abc") == 3
+            print("closed")
+            """
+        ).check("stopped\nclosed\n")
+
 
 MEMORY = """
 import atoll
