@@ -32,21 +32,6 @@ list_spared(void)
  * on: it calls _bootstrap_inner, that Event.set, that Condition.notify_all. */
 #define FRAMES_OF_A_START 12
 
-/* The thread's outermost frame, if that is near.  New reference, or NULL. */
-static PyFrameObject *
-get_near_end(PyFrameObject *frame)
-{
-    for (int i = 0; frame != NULL && i < FRAMES_OF_A_START; i++) {
-        PyFrameObject *back = PyFrame_GetBack(frame);
-        if (back == NULL) {
-            return frame;
-        }
-        Py_SETREF(frame, back);
-    }
-    Py_XDECREF(frame);
-    return NULL;
-}
-
 /* Is it among those that threading knows to run? */
 static bool
 is_active(unsigned long ident)
@@ -65,23 +50,44 @@ is_active(unsigned long ident)
     return found;
 }
 
+/* Do the frames of a thread, `codes` from the innermost on, belong to
+ * threading's own beginning or end of a thread? */
+static bool
+is_threadings(PyCodeObject *const *codes, int count, unsigned long ident)
+{
+    const PyCodeObject *outermost = codes[count - 1];
+    if (PyUnicode_CompareWithASCIIString(outermost->co_name, "_bootstrap")
+        != 0) {
+        return false;
+    }
+    if (count <= 2 || !is_active(ident)) {
+        return true; /* _bootstrap_inner; or what a subclass does there */
+    }
+    const PyCodeObject *called = codes[count - 3];
+    return PyUnicode_CompareWithASCIIString(called->co_name, "run") != 0
+           && PyUnicode_Compare(called->co_filename, outermost->co_filename)
+                  == 0;
+}
+
 ext_begun
 ext_interrupt_begun(PyThreadState *t)
 {
+    PyCodeObject *codes[FRAMES_OF_A_START];
+    int count = 0;
     PyFrameObject *frame = PyThreadState_GetFrame(t);
     if (frame == NULL) {
         return EXT_BEGUN_UNKNOWN;
     }
-    bool starts = false;
-    frame = get_near_end(frame);
-    if (frame != NULL) {
-        PyCodeObject *code = PyFrame_GetCode(frame);
-        starts = PyUnicode_CompareWithASCIIString(code->co_name, "_bootstrap")
-                 == 0;
-        Py_DECREF(code);
-        Py_DECREF(frame);
+    while (frame != NULL && count < FRAMES_OF_A_START) {
+        codes[count++] = PyFrame_GetCode(frame);
+        Py_SETREF(frame, PyFrame_GetBack(frame));
     }
-    return starts && !is_active(t->thread_id) ? EXT_BEGUN_NOT : EXT_BEGUN;
+    bool starts = frame == NULL && is_threadings(codes, count, t->thread_id);
+    Py_XDECREF(frame);
+    while (count > 0) {
+        Py_DECREF(codes[--count]);
+    }
+    return starts ? EXT_BEGUN_NOT : EXT_BEGUN;
 }
 
 /* Lets threads that are just starting begin.  At most for some seconds; for

@@ -80,9 +80,9 @@ ext_interrupt_locked(atoll_interp *interp, uint64_t generation,
 bool
 ext_interrupt_imports(PyThreadState *tstate);
 
-/* Is the thread of `t` before the point at which threading.Thread.start(),
- * elsewhere, learns that it has begun?  One that an exception ends there leaves
- * the other waiting in C for ever. */
+/* Has the thread of `t` come to its own code?  Before, an exception that ends it
+ * would leave threading.Thread.start(), elsewhere, waiting in C for ever, or a
+ * lock of threading's taken. */
 typedef enum ext_begun {
     EXT_BEGUN,
     EXT_BEGUN_UNKNOWN, /* it runs no Python: not yet, or it is in C */
