@@ -267,9 +267,10 @@ class TestRestart:
             for worker in workers:
                 worker.wait()
             workers[3].end("return")  # that one is done
-            while supervisor.workers["d"].state != "ended":
-                with supervisor._loop.changed:
-                    supervisor._loop.changed.wait(LIMIT)
+            with supervisor._loop.changed:
+                assert supervisor._loop.changed.wait_for(
+                    lambda: supervisor.workers["d"].state == "ended", LIMIT
+                )
             workers[1].end("fail")
             for worker in workers[:3]:
                 worker.wait()
@@ -304,9 +305,10 @@ class TestRestart:
             assert (exit.kind, exit.restart, exit.delay) == ("stopped", True, 0.0)
             assert supervisor.workers["other"].runs == 1
             worker.end("return")
-            while supervisor.workers["worker"].state != "ended":
-                with supervisor._loop.changed:
-                    supervisor._loop.changed.wait(LIMIT)
+            with supervisor._loop.changed:
+                assert supervisor._loop.changed.wait_for(
+                    lambda: supervisor.workers["worker"].state == "ended", LIMIT
+                )
             supervisor.restart("worker")  # one that has ended
             worker.wait()
             supervisor.restart()
@@ -360,9 +362,10 @@ class TestRates:
         with atoll.Supervisor(backoff=1e6, max_backoff=1e6) as supervisor:
             worker = Worker(supervisor)
             self.fail(worker, 1)
-            while supervisor.workers["worker"].state != "waiting":
-                with supervisor._loop.changed:
-                    supervisor._loop.changed.wait(LIMIT)
+            with supervisor._loop.changed:
+                assert supervisor._loop.changed.wait_for(
+                    lambda: supervisor.workers["worker"].state == "waiting", LIMIT
+                )
             assert supervisor.wait(0.0) is False
             assert supervisor.workers["worker"].interpreter is None
             supervisor.restart("worker")  # not so for whoever asks
@@ -391,16 +394,14 @@ class TestRates:
     def test_the_block_raises_it(self) -> None:
         with pytest.raises(atoll.SupervisorError), atoll.Supervisor(max_restarts=0) as supervisor:
             self.fail(Worker(supervisor), 1)
-            while supervisor.state != "failed":
-                with supervisor._loop.changed:
-                    supervisor._loop.changed.wait(LIMIT)
+            with supervisor._loop.changed:
+                assert supervisor._loop.changed.wait_for(lambda: supervisor.state == "failed", LIMIT)
 
     def test_what_the_block_raises_counts(self) -> None:
         with pytest.raises(KeyError), atoll.Supervisor(max_restarts=0) as supervisor:
             self.fail(Worker(supervisor), 1)
-            while supervisor.state != "failed":
-                with supervisor._loop.changed:
-                    supervisor._loop.changed.wait(LIMIT)
+            with supervisor._loop.changed:
+                assert supervisor._loop.changed.wait_for(lambda: supervisor.state == "failed", LIMIT)
             raise KeyError
 
     def test_few_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -827,9 +828,8 @@ class TestProcess:
         supervisor.add("worker", heedless, (ran,))
         ran.get()
         def press():
-            while supervisor.state != "stopping":
-                with supervisor._loop.changed:
-                    supervisor._loop.changed.wait()
+            with supervisor._loop.changed:
+                assert supervisor._loop.changed.wait_for(lambda: supervisor.state == "stopping", 60)
             os.kill(os.getpid(), signal.SIGINT)
         threading.Thread(target=press).start()
         try:
