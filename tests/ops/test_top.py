@@ -304,6 +304,8 @@ class TestTop:
         )
         assert process.stdout is not None and process.stdin is not None
         assert process.stdout.readline() == "ready\n"
+        environment = dict(os.environ, TERM="xterm", PYTHONPATH=str(tmp_path))
+        environment.pop("COLUMNS", None)  # the terminal is to tell its width
         terminal, inner = os.openpty()
         import fcntl
         import struct
@@ -315,7 +317,7 @@ class TestTop:
             stdin=inner,
             stdout=inner,
             stderr=inner,
-            env=dict(os.environ, TERM="xterm", PYTHONPATH=str(tmp_path)),
+            env=environment,
         )
         os.close(inner)
         shown = b""
