@@ -208,10 +208,8 @@ ext_state_python(const char *module, const char *name)
 }
 
 int
-ext_state_call_python(const char *module, const char *name, PyObject *arg,
-                      PyObject *more)
+ext_state_call(PyObject *function, PyObject *arg, PyObject *more)
 {
-    PyObject *function = ext_state_python(module, name);
     PyObject *got
         = function == NULL
               ? NULL
@@ -219,6 +217,13 @@ ext_state_call_python(const char *module, const char *name, PyObject *arg,
     Py_XDECREF(function);
     Py_XDECREF(got);
     return got == NULL ? -1 : 0;
+}
+
+int
+ext_state_call_python(const char *module, const char *name, PyObject *arg,
+                      PyObject *more)
+{
+    return ext_state_call(ext_state_python(module, name), arg, more);
 }
 
 static int

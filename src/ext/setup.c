@@ -223,14 +223,8 @@ call_setup(ext_state *st, const char *name, PyObject *arg, PyObject *more)
     PyObject *module = ext_load_near(st, "atoll._setup", "_setup.py");
     PyObject *function
         = module == NULL ? NULL : PyObject_GetAttrString(module, name);
-    PyObject *got
-        = function == NULL
-              ? NULL
-              : PyObject_CallFunctionObjArgs(function, arg, more, NULL);
     Py_XDECREF(module);
-    Py_XDECREF(function);
-    Py_XDECREF(got);
-    return got == NULL ? -1 : 0;
+    return ext_state_call(function, arg, more);
 }
 
 static int

@@ -98,8 +98,13 @@ ext_module_load(ext_state *st, ext_part_id id);
 PyObject *
 ext_state_python(const char *module, const char *name);
 
-/* Calls it, with up to two arguments (NULL: no more), for its effect.
+/* Calls function, with up to two arguments (NULL: no more), for its effect.
+ * Owns: takes over function; NULL is passed on.
  * Fails: -1 with an exception. */
+int
+ext_state_call(PyObject *function, PyObject *arg, PyObject *more);
+
+/* The same for what ext_state_python finds. */
 int
 ext_state_call_python(const char *module, const char *name, PyObject *arg,
                       PyObject *more);
