@@ -254,10 +254,10 @@ class Supervisor:
             if loop.state == "stopped":
                 return []
             before = {w.name: w.runs for w in loop.workers.values() if w.state != "ended"}
-        loop.request("stop", interrupt)
-        if threading.current_thread() is loop.thread:
-            return []
         try:
+            loop.request("stop", interrupt)
+            if threading.current_thread() is loop.thread:
+                return []
             with loop.changed:
                 loop.changed.wait_for(lambda: loop.state == "stopped")
         except BaseException:

@@ -7,7 +7,8 @@ Nothing polls.
 
 Locks: `changed` guards what others read (a worker's state, last exit, counts)
 and is told of each change.  It is not held while a worker is made, told to
-stop, or while callbacks and logging run.
+stop, or while callbacks and logging run.  It is one of atoll's: a wait for one
+of threading's would miss a Ctrl-C that comes in the instant before it sleeps.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from . import _supervisor_run as runs
+from ._core import Condition
 from ._errors import InterpreterError
 from ._supervisor_run import Run, WorkerExit
 from ._threads import give_up
@@ -120,7 +122,7 @@ class Loop:
 
     options: Options
     inbox: queue.SimpleQueue[tuple[Any, ...]] = field(default_factory=queue.SimpleQueue)
-    changed: threading.Condition = field(default_factory=threading.Condition)
+    changed: Condition = field(default_factory=Condition)
     # [changed]
     state: str = "new"  # "running", "stopping", "stopped"
     failure: SupervisorError | None = None
@@ -195,7 +197,7 @@ class Loop:
 
     def forked(self) -> None:
         """In the child of fork(): none of its threads is there."""
-        self.changed = threading.Condition()
+        self.changed = Condition()
         self.inbox = queue.SimpleQueue()
         self.state = "stopped"
         self._forget()

@@ -41,7 +41,7 @@ GRACE = 1.0
 
 #: [_ended] Threads that run and that the end of the process waits for.
 _awaited: set[InterpreterThread[Any]] = set()
-_ended = threading.Condition()
+_ended = _core.Condition()
 
 
 class InterpreterThread(threading.Thread, _Generic["_T"]):
@@ -55,9 +55,8 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
     not tell these two apart, so it takes the thread for a daemon, and
     _at_exit() waits.
 
-    In another interpreter than the main one a lock of threading's may miss
-    Ctrl-C, and from 3.13 on an interruption too.  So who waits there waits on
-    an Event of atoll's.
+    Who waits for it waits for an Event of atoll's, which hears of Ctrl-C and
+    interruptions: see _future.py.
     """
 
     def __init__(
@@ -78,8 +77,7 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         self._outcome: tuple[bool, Any] | None = None
         self._left = False  # start(), or the block that it belonged to, was left by an exception
         self._over = False
-        # Set when run() has ended; None in the main interpreter.
-        self._gone = None if _core.get_current() == _core.get_main() else _core.Event()
+        self._gone = _core.Event()  # set when run() has ended
 
     def start(self) -> None:
         try:
@@ -127,17 +125,17 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
                     _awaited.discard(self)
                     _ended.notify_all()
             finally:
-                if self._gone is not None:
-                    self._gone.set()
+                self._gone.set()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread ends, or for timeout seconds."""
-        gone = self._gone
-        if gone is not None and self.ident not in (None, threading.get_ident()):
+        # In the child of a fork it is not alive, and nobody tells of its end.
+        if self.ident != threading.get_ident() and self.is_alive():
             until = None if timeout is None else monotonic() + timeout
-            if not gone.wait(timeout):
+            if not self._gone.wait(timeout):
                 return
-            timeout = None if until is None else max(0.0, until - monotonic())
+            if until is not None:
+                timeout = max(0.0, until - monotonic())
         super().join(timeout)
 
     def _finish(self, ok: bool, value: Any) -> bool:
@@ -157,14 +155,9 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         """The Future of the call's result (or exception)."""
         with self._guard:
             if self._future is None:
-                if self._gone is None:
-                    from concurrent.futures import Future
+                from ._future import CallFuture
 
-                    self._future = Future()
-                else:
-                    from ._inner import InnerFuture
-
-                    self._future = InnerFuture()
+                self._future = CallFuture()
                 self._future.set_running_or_notify_cancel()
                 outcome = self._outcome
             else:
@@ -334,7 +327,7 @@ def _at_exit() -> None:
 
 def _after_fork() -> None:
     global _ended
-    _ended = threading.Condition()
+    _ended = _core.Condition()
     _awaited.clear()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from children import run_child
 from terminal import run_at_terminal
 
 BEGIN = """
@@ -163,6 +164,69 @@ with atoll.InterpreterPoolExecutor(1) as first:
 {body}
 """)
     assert (text, status) == (each("", list(OTHERS)), 0)
+
+
+#: What is done first, and what waits.
+INSTANT = {
+    "get": ("", "queue.get()"),
+    "thread": ("", "thread.join()"),
+    "result": ("", "thread.future.result()"),
+    "exception": ("", "thread.future.exception()"),
+    "task": ("", "task.result()"),
+    "spares": ("", "spares.wait()"),
+    "Supervisor.wait": ("", "supervisor.wait()"),
+    "Supervisor.stop": (
+        "supervisor = atoll.Supervisor(grace=1e6); supervisor.start(); "
+        "supervisor.add('worker', listen, (queue, event)); queue.get()",
+        "supervisor.stop()",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INSTANT)
+def test_in_the_instant_before_the_sleep(name: str) -> None:
+    """Another thread runs, and sends it, just when the main one has let go of the GIL.
+
+    A lock of threading's lost one in some hundred of them.
+    """
+    begin, wait = INSTANT[name]
+    rounds = 50 if begin else 300
+    run_child(f"""
+import atoll, os, queue, signal, threading
+from atoll import _prewarm, sync
+def listen(queue, event):
+    atoll.stop_event()
+    queue.put(1)
+    event.wait()
+go, queue, event = queue.SimpleQueue(), atoll.create_queue(), sync.Event()
+_prewarm._make_one = lambda config: event.wait()
+def press():
+    while go.get():
+        os.kill(os.getpid(), signal.SIGINT)
+pressing = threading.Thread(target=press)
+pressing.start()
+interp, pool, spares = atoll.create(), atoll.InterpreterPoolExecutor(1), atoll.prewarm(1)
+thread, task = interp.call_in_thread(event.wait), pool.submit(event.wait)
+supervisor = atoll.Supervisor()
+supervisor.start()
+supervisor.add("worker", listen, (queue, event))
+queue.get()
+signal.signal(signal.SIGINT, signal.default_int_handler)
+told = 0
+for _ in range({rounds}):
+    {begin}
+    try:
+        go.put(True)
+        {wait}
+    except KeyboardInterrupt:
+        told += 1
+go.put(False)
+print(told)
+spares.close()
+event.set()
+supervisor.stop()
+pool.shutdown()
+""").check(f"{rounds}\n")
 
 
 #: The same inside another interpreter, where locks of threading's may miss it.

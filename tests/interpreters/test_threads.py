@@ -56,6 +56,40 @@ class TestThread:
         assert (args, kwargs) == ((1, "two"), {"three": [3], "self": 0, "timeout": 5, "callable": 7})
         assert ident == thread.native_id and id == interp.id
 
+    def test_has_ended_in_the_child_of_a_fork(self) -> None:
+        """As every thread but the one that forks; join() does not wait for what nobody will tell."""
+        run_child(
+            """
+            import atoll, os, warnings
+            from atoll import sync
+            warnings.simplefilter("ignore")
+            interp, event = atoll.create(), sync.Event()
+            thread = interp.call_in_thread(event.wait)
+            child = os.fork()
+            if child == 0:
+                thread.join()
+                thread.join(60)
+                print(thread.is_alive(), flush=True)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            event.set()
+            """
+        ).check("False\n")
+
+    @pytest.mark.parametrize("timeout", [-1, 0, 1e-9, threading.TIMEOUT_MAX])
+    def test_join_with_any_timeout(self, interp: atoll.Interpreter, timeout: float) -> None:
+        event = Event()
+        thread = interp.call_in_thread(event.wait)
+        if timeout > 1:
+            event.set()
+        thread.join(timeout)
+        assert thread.is_alive() == (timeout < 1)
+        with pytest.raises(OverflowError):
+            thread.join(1e300)
+        event.set()
+        thread.join()
+        thread.join(timeout)
+
     def test_the_current_thread_there_is_known(self, interp: atoll.Interpreter) -> None:
         """threading inside tells a thread that is no main thread; locks and conditions work in it."""
 

@@ -1,7 +1,8 @@
-"""The future of a thread that was started inside another interpreter.
+"""The future of a thread that call_in_thread() started.
 
-What waits for a lock of threading's there may miss Ctrl-C, and from 3.13 on an
-interruption too; an Event of atoll's hears of both.
+Who waits for a lock of threading's misses a Ctrl-C that comes in the instant
+before it sleeps; inside another interpreter any Ctrl-C, and from 3.13 on an
+interruption too.  A wait for an Event of atoll's hears of all of them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,8 @@ from concurrent.futures import Future as _Future
 
 from . import _core
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
 
-
-class InnerFuture[T](_Future[T]):
+class CallFuture[T](_Future[T]):
     """A Future of concurrent.futures whose own waits end on Ctrl-C and interruptions."""
 
     def __init__(self) -> None:
