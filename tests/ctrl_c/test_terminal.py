@@ -161,15 +161,20 @@ wait_until_idle()
 def test_asyncio_blocked() -> None:
     """asyncio's handler returns the first time, and the code goes on; the second time it raises."""
     text, status = run_at_terminal(f"""{BEGIN}{ASYNCIO}
-def spin_twice(counter):
-    import os, time
+handled = AtomicInt(0)
+def spin_twice(counter, handled):
+    import os
     os.write(1, b"READY\\n")
-    end = time.monotonic() + 0.3
-    while time.monotonic() < end:
+    while not handled.load():
         pass
     spin(counter)
 async def main():
-    a.call(spin_twice, counter)
+    asyncios = signal.getsignal(signal.SIGINT)
+    def handler(*args):
+        asyncios(*args)
+        handled.add(1)
+    signal.signal(signal.SIGINT, handler)
+    a.call(spin_twice, counter, handled)
 try:
     asyncio.run(main())
 except KeyboardInterrupt:
