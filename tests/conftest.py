@@ -12,9 +12,14 @@ import gc
 import operator
 import os
 import re
+import signal
 import sys
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Inherited from a shell that started this in the background; children inherit it, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Allows _core._fail_allocation, here and in child processes.
 os.environ["ATOLL_TESTING"] = "1"

@@ -8,6 +8,7 @@ interruption too.  A wait for an Event of atoll's hears of all of them.
 from __future__ import annotations
 
 from concurrent.futures import Future as _Future
+from time import monotonic
 
 from . import _core
 
@@ -27,10 +28,17 @@ class CallFuture[T](_Future[T]):
         super().set_exception(exception)
         self._told.set()
 
+    def _await(self, timeout: float | None) -> float | None:
+        """What is left of timeout."""
+        until = None if timeout is None else monotonic() + timeout
+        try:
+            self._told.wait(timeout)
+        except MemoryError:  # then for the lock
+            return None if until is None else until - monotonic()
+        return 0
+
     def result(self, timeout: float | None = None) -> T:
-        self._told.wait(timeout)
-        return super().result(0)
+        return super().result(self._await(timeout))
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        self._told.wait(timeout)
-        return super().exception(0)
+        return super().exception(self._await(timeout))

@@ -17,10 +17,9 @@ from ._config import InterpreterConfig, parse
 
 __all__ = ["Prewarmed", "prewarm"]
 
-#: Of atoll: see _future.py for what a wait for one of threading's would miss.
-_lock = _core.Lock()
+_lock = threading.Lock()
 #: Notified when spares have been added, and when the thread has ended.
-_wanted = _core.Condition(_lock)
+_wanted = threading.Condition(_lock)
 #: What the background thread sleeps on: taken while it has nothing to do.  A
 #: lock, since create() is to be fast: waking a waiter of a Condition takes
 #: three times as long (two threads meet at its lock).

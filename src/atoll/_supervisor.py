@@ -227,8 +227,8 @@ class Supervisor:
             raise RuntimeError("the supervisor was not started")
         if timeout is not None:
             timeout = min(_seconds(timeout, "timeout"), threading.TIMEOUT_MAX)
+        done = loop.wait(loop.idle, timeout)
         with loop.changed:
-            done = loop.changed.wait_for(loop.is_idle, timeout)
             error = loop.make_error() if loop.state == "stopped" else None
         if error is not None:
             raise error
@@ -251,6 +251,7 @@ class Supervisor:
                 loop.state = "stopped"
                 for worker in loop.workers.values():
                     worker.state = "ended"
+                loop.tell()
             if loop.state == "stopped":
                 return []
             before = {w.name: w.runs for w in loop.workers.values() if w.state != "ended"}
@@ -258,8 +259,7 @@ class Supervisor:
             loop.request("stop", interrupt)
             if threading.current_thread() is loop.thread:
                 return []
-            with loop.changed:
-                loop.changed.wait_for(lambda: loop.state == "stopped")
+            loop.wait(loop.stopped)
         except BaseException:
             loop.request("stop", True)
             raise

@@ -7,8 +7,7 @@ Nothing polls.
 
 Locks: `changed` guards what others read (a worker's state, last exit, counts)
 and is told of each change.  It is not held while a worker is made, told to
-stop, or while callbacks and logging run.  It is one of atoll's: a wait for one
-of threading's would miss a Ctrl-C that comes in the instant before it sleeps.
+stop, or while callbacks and logging run.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from . import _supervisor_run as runs
-from ._core import Condition
+from ._core import Event
 from ._errors import InterpreterError
 from ._supervisor_run import Run, WorkerExit
 from ._threads import give_up
@@ -122,7 +121,10 @@ class Loop:
 
     options: Options
     inbox: queue.SimpleQueue[tuple[Any, ...]] = field(default_factory=queue.SimpleQueue)
-    changed: Condition = field(default_factory=Condition)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    #: What others wait for: atoll's events hear of Ctrl-C, see _future.py.
+    idle: Event = field(default_factory=Event)
+    stopped: Event = field(default_factory=Event)
     # [changed]
     state: str = "new"  # "running", "stopping", "stopped"
     failure: SupervisorError | None = None
@@ -146,11 +148,13 @@ class Loop:
             self.finalizer = finalizer
             self.thread = threading.Thread(target=self._work, name="atoll-supervisor", daemon=False)
             self.state = "running"
+            self.tell()
             _running.add(self)
             try:
                 self.thread.start()  # where Ctrl-C ends the wait for it, it runs all the same
             except RuntimeError:
                 self.state = "new"
+                self.tell()
                 _running.discard(self)
                 raise
 
@@ -161,6 +165,7 @@ class Loop:
             if worker.name in self.workers:
                 raise ValueError(f"there is a worker {worker.name!r} already")
             self.workers[worker.name] = worker
+            self.tell()
         self.inbox.put((self._start, worker))
 
     def info(self, worker: Worker) -> WorkerInfo:
@@ -183,6 +188,20 @@ class Loop:
             return self.state == "stopped"
         return self.state != "new" and all(worker.state == "ended" for worker in self.workers.values())
 
+    def tell(self) -> None:
+        """Whoever waits, that something has changed.  Locks: changed."""
+        self.changed.notify_all()
+        (self.idle.set if self.is_idle() else self.idle.clear)()
+        if self.state == "stopped":
+            self.stopped.set()
+
+    def wait(self, event: Event, timeout: float | None = None) -> bool:
+        try:
+            return event.wait(timeout)
+        except MemoryError:  # then for the lock
+            with self.changed:
+                return self.changed.wait_for(event.is_set, timeout)
+
     def make_error(self) -> SupervisorError | None:
         """What to raise if it has given up: a new one each time, whose traceback is the raiser's."""
         failure = self.failure
@@ -197,12 +216,15 @@ class Loop:
 
     def forked(self) -> None:
         """In the child of fork(): none of its threads is there."""
-        self.changed = Condition()
+        self.changed = threading.Condition()
         self.inbox = queue.SimpleQueue()
+        self.idle, self.stopped = Event(), Event()
         self.state = "stopped"
         self._forget()
         for worker in self.workers.values():
             worker.state, worker.run = "ended", None
+        with self.changed:
+            self.tell()
 
     # --- the thread
 
@@ -223,6 +245,7 @@ class Loop:
             with self.changed:
                 self.failure = SupervisorError("the supervisor's thread has failed")
                 self.failure.__cause__ = error
+                self.tell()
             for worker in list(self.workers.values()):
                 if worker.run is not None:
                     worker.run.event.set()
@@ -234,7 +257,7 @@ class Loop:
             _running.discard(self)
             with self.changed:
                 self.state = "stopped"
-                self.changed.notify_all()
+                self.tell()
 
     def _forget(self) -> None:
         """It is over: callbacks and arguments may refer to whoever refers to this."""
@@ -282,7 +305,7 @@ class Loop:
     def _set(self, worker: Worker, state: str) -> None:
         with self.changed:
             worker.state = state
-            self.changed.notify_all()
+            self.tell()
 
     def _start(self, worker: Worker) -> None:
         from . import create
@@ -309,7 +332,7 @@ class Loop:
             with self.changed:  # before the worker can tell anybody that it runs
                 worker.run = run
                 worker.state = "running"
-                self.changed.notify_all()
+                self.tell()
                 info = self.info(worker)
             run.start()
         except Exception as error:  # no memory, no more threads: as if it had failed at once
@@ -408,6 +431,7 @@ class Loop:
         failure.__cause__ = exits[-1].error
         with self.changed:
             self.failure = failure
+            self.tell()
 
     def _call_back(self, func: Callable[[Any], object] | None, arg: Any) -> None:
         if func is None:
@@ -461,7 +485,7 @@ class Loop:
         self.hurry = self.hurry or hurry
         with self.changed:
             self.state = "stopping"
-            self.changed.notify_all()
+            self.tell()
         self.group = []
         for worker in reversed(list(self.workers.values())):
             worker.due = None
@@ -483,6 +507,7 @@ def _at_exit() -> None:
     for loop in list(_running):
         try:
             assert loop.thread is not None
+            loop.wait(loop.stopped)
             loop.thread.join()
         except BaseException:  # Ctrl-C
             loop.request("stop", True)

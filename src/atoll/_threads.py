@@ -41,7 +41,7 @@ GRACE = 1.0
 
 #: [_ended] Threads that run and that the end of the process waits for.
 _awaited: set[InterpreterThread[Any]] = set()
-_ended = _core.Condition()
+_ended = threading.Condition()
 
 
 class InterpreterThread(threading.Thread, _Generic["_T"]):
@@ -132,8 +132,11 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         # In the child of a fork it is not alive, and nobody tells of its end.
         if self.ident != threading.get_ident() and self.is_alive():
             until = None if timeout is None else monotonic() + timeout
-            if not self._gone.wait(timeout):
-                return
+            try:
+                if not self._gone.wait(timeout):
+                    return
+            except MemoryError:  # then for the lock
+                pass
             if until is not None:
                 timeout = max(0.0, until - monotonic())
         super().join(timeout)
@@ -327,7 +330,7 @@ def _at_exit() -> None:
 
 def _after_fork() -> None:
     global _ended
-    _ended = _core.Condition()
+    _ended = threading.Condition()
     _awaited.clear()
 
 

@@ -173,7 +173,6 @@ INSTANT = {
     "result": ("", "thread.future.result()"),
     "exception": ("", "thread.future.exception()"),
     "task": ("", "task.result()"),
-    "spares": ("", "spares.wait()"),
     "Supervisor.wait": ("", "supervisor.wait()"),
     "Supervisor.stop": (
         "supervisor = atoll.Supervisor(grace=1e6); supervisor.start(); "
@@ -193,19 +192,18 @@ def test_in_the_instant_before_the_sleep(name: str) -> None:
     rounds = 50 if begin else 300
     run_child(f"""
 import atoll, os, queue, signal, threading
-from atoll import _prewarm, sync
+from atoll import sync
 def listen(queue, event):
     atoll.stop_event()
     queue.put(1)
     event.wait()
 go, queue, event = queue.SimpleQueue(), atoll.create_queue(), sync.Event()
-_prewarm._make_one = lambda config: event.wait()
 def press():
     while go.get():
         os.kill(os.getpid(), signal.SIGINT)
 pressing = threading.Thread(target=press)
 pressing.start()
-interp, pool, spares = atoll.create(), atoll.InterpreterPoolExecutor(1), atoll.prewarm(1)
+interp, pool = atoll.create(), atoll.InterpreterPoolExecutor(1)
 thread, task = interp.call_in_thread(event.wait), pool.submit(event.wait)
 supervisor = atoll.Supervisor()
 supervisor.start()
@@ -222,7 +220,6 @@ for _ in range({rounds}):
         told += 1
 go.put(False)
 print(told)
-spares.close()
 event.set()
 supervisor.stop()
 pool.shutdown()

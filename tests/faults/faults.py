@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import sys
 import threading
@@ -346,11 +347,26 @@ VALUES: dict[str, Any] = {
 
 
 @scenario
+def supervisor_run() -> None:
+    def act() -> None:
+        with atoll.Supervisor(max_restarts=0) as supervisor:
+            supervisor.add("worker", there.add, (1, 2), restart="on_failure")
+            assert supervisor.wait(LIMIT)
+        assert supervisor.state == "stopped"
+
+    logging.getLogger("atoll.supervisor").setLevel(logging.CRITICAL)
+    with documented_in_threads():
+        survive("a supervisor", act)
+
+
+@scenario
 def run_threads() -> None:
     def act() -> None:
         thread = interp.call_in_thread(there.add, 1, 2)
-        future = thread.future
-        thread.join(LIMIT)
+        try:
+            future = thread.future
+        finally:
+            thread.join(LIMIT)
         assert future.result(LIMIT) == 3
 
     with interpreter() as interp, documented_in_threads():
