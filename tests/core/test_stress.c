@@ -873,6 +873,17 @@ typedef struct web {
 } web;
 
 static void
+put_mention(atoll_queue *queue, atoll_queue *mentioned)
+{
+    atoll_frame *frame = frame_of(1);
+    uint32_t index;
+    atoll_queue_ops.acquire(mentioned);
+    NEED(atoll_frame_attach(frame, &atoll_queue_ops, mentioned, &index)
+         == ATOLL_OK);
+    NEED(atoll_queue_put(queue, frame, NULL) == ATOLL_OK);
+}
+
+static void
 weave(actor *self)
 {
     web *w = self->arg;
@@ -887,12 +898,7 @@ weave(actor *self)
         atoll_queue *other = NULL;
         if (atoll_queue_find(w->id[test_random(&random) % 8], &other)
             == ATOLL_OK) {
-            atoll_frame *frame = frame_of(1);
-            uint32_t index;
-            atoll_queue_ops.acquire(other);
-            NEED(atoll_frame_attach(frame, &atoll_queue_ops, other, &index)
-                 == ATOLL_OK);
-            NEED(atoll_queue_put(queue, frame, NULL) == ATOLL_OK);
+            put_mention(queue, other);
             atoll_queue_release(other);
         }
         atoll_frame *frame = NULL;
@@ -907,6 +913,22 @@ weave(actor *self)
         }
         atoll_queue_release(queue);
     }
+}
+
+/* Searches that give up, until all queues are looked at: that takes the queue
+ * that they begin from, and whatever else earlier ones gave up on. */
+static void
+look_at_all(void)
+{
+    atoll_queue *queue = NULL;
+    NEED(atoll_queue_new(0, ATOLL_UNBOUND_KEEP, &queue) == ATOLL_OK);
+    uint64_t id = atoll_queue_id(queue);
+    for (int i = 0; i < 300; i++) {
+        put_mention(queue, queue);
+    }
+    do {
+        atoll_queue_release(queue);
+    } while (atoll_queue_find(id, &queue) == ATOLL_OK);
 }
 
 /* Nothing leaks and nothing is freed too early, whatever holds what: at the
@@ -924,6 +946,7 @@ test_webs(void)
     for (int i = 0; i < 4; i++) {
         actor_join(&actors[i]);
     }
+    look_at_all();
     CHECK(atoll_queue_live() == before);
 }
 

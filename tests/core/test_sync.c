@@ -196,7 +196,8 @@ test_no_starvation(void)
 static void
 lock_and_die(actor *self)
 {
-    self->status = atoll_lock_lock(self->arg, owner_of(7), NULL);
+    atoll_wait wait = for_ever(&self->parker);
+    self->status = atoll_lock_lock(self->arg, owner_of(7), &wait);
 }
 
 static void
