@@ -308,8 +308,12 @@ def test_ctrl_c_before_all_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     from atoll import _doctor, _doctor_judge, _progress
     from atoll._doctor_find import Found, Index
 
-    stopped = threading.Event()
+    begun, stopped = threading.Event(), threading.Event()
     heard: list[bool] = []
+
+    def examine(*_: object) -> None:
+        begun.set()
+        heard.append(stopped.wait(60))
 
     class Pool(concurrent.futures.ThreadPoolExecutor):
         sent = 0
@@ -317,11 +321,12 @@ def test_ctrl_c_before_all_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
         def submit(self, *args: Any, **kwargs: Any) -> Any:
             self.sent += 1
             if self.sent == 2:
+                assert begun.wait(60)
                 raise KeyboardInterrupt
             return super().submit(*args, **kwargs)
 
     monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(_doctor, "_examine", lambda *_: heard.append(stopped.wait(60)))
+    monkeypatch.setattr(_doctor, "_examine", examine)
     monkeypatch.setattr(_doctor_judge.Prober, "stop", lambda _: stopped.set())
     args = argparse.Namespace(timeout=60.0, no_cache=True, fresh=True, jobs=1)
     chosen = [Found("made-one", "1", "", ()), Found("made-two", "1", "", ())]
