@@ -327,10 +327,13 @@ def soak(count: int, seed: int, workers: int, only: list[str]) -> None:
             raise Wrong(f"{one.called_back} callbacks of {one.callbacks}")
     if stats["queued"] or stats["running"]:
         raise Wrong(f"something is left: {stats}")
+    end = time.monotonic() + LIMIT
     gc.collect()
-    left = {interp.id for interp in atoll.list_all()} - before
-    if left:
-        raise Wrong(f"interpreters are left: {left}")
+    while left := {interp.id for interp in atoll.list_all()} - before:
+        if time.monotonic() > end:
+            raise Wrong(f"interpreters are left: {left}")
+        time.sleep(0.01)
+        gc.collect()
     growth = marks[-1][0] - marks[0][0] - LOSS * (marks[-1][1] - marks[0][1])
     if growth > GROWTH:
         raise Wrong(f"memory grew by {growth >> 10} KB")
