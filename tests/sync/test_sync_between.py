@@ -9,10 +9,13 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 import weakref
+from pathlib import Path
 
 import pytest
 import sync_helpers as helpers
+from children import LIMIT
 
 import atoll
 from atoll import _core, sync
@@ -485,6 +488,24 @@ class TestEvent:
         event.clear()
         assert not event.is_set()
         assert event.wait(0) is False
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+    def test_wakes_all_though_cleared_at_once(self, interps):
+        event, begun = sync.Event(), atoll.create_queue()
+        threads = [interp.call_in_thread(helpers.tell_and_wait, begun, event) for interp in interps]
+        numbers = [begun.get(timeout=LIMIT) for _ in threads]
+
+        def all_sleep():
+            stats = [Path(f"/proc/self/task/{number}/stat").read_text() for number in numbers]
+            return all(stat.rpartition(")")[2].split()[0] == "S" for stat in stats)
+
+        end = time.monotonic() + LIMIT
+        while not all_sleep():  # each has its GIL for itself
+            assert time.monotonic() < end
+            time.sleep(0.001)
+        event.set()
+        event.clear()
+        assert results(threads) == [True] * 4
 
 
 class TestBarrier:
