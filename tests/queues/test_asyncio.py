@@ -622,8 +622,18 @@ class TestInterrupted:
         ELSEWHERE
         + """
 import signal, threading
-from helpers import wait_for
+from helpers import wait_for, wait_until
 queue, interp = atoll.create_queue(), atoll.create()
+
+# Past the registration of its wait, nothing else lets the thread sleep: it has its GIL for itself.
+def wait_for_poll(thread):
+    wait_for(queue, get=1)
+    if sys.platform == "linux":
+        wait_until(lambda: is_asleep(thread.native_id))
+
+def is_asleep(number):
+    with open(f"/proc/self/task/{number}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "S"
 
 def end(got):
     assert not any(waiting(queue).values())
@@ -639,7 +649,7 @@ def end(got):
             + """
 for _ in range(20):
     thread = Thread(interp.call, elsewhere.await_one, queue)
-    wait_for(queue, get=1)
+    wait_for_poll(thread)
     assert interp.interrupt()
     try:
         got = thread.result()
@@ -655,6 +665,8 @@ end(got)
         printed = run_child(
             self.BEGIN
             + """
+# If its time is up in the instant before it sleeps, asyncio logs that; it is told again.
+interp.exec("import logging; logging.getLogger('asyncio').disabled = True")
 try:
     interp.options(timeout=0.3).call(elsewhere.await_one, queue)
 except atoll.ExecutionTimeout:
@@ -668,7 +680,7 @@ except atoll.ExecutionTimeout:
             self.BEGIN
             + """
 thread = Thread(interp.call, elsewhere.await_one, queue)
-wait_for(queue, get=1)
+wait_for_poll(thread)
 interp.close(interrupt=True, timeout=60)
 try:
     thread.result()
