@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import signal
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
 import pool_tasks as tasks
 import pytest
+from children import LIMIT
 
 import atoll
 from atoll import BrokenInterpreterPool, InterpreterPoolExecutor, futures, sync
@@ -34,19 +38,35 @@ class Once:
         return value
 
 
+@contextlib.contextmanager
+def busy_collector(pool: InterpreterPoolExecutor) -> Iterator[None]:
+    """The pool's collector is inside a callback meanwhile: only who asks for an outcome fetches it."""
+    gate = sync.Event()
+    inside, leave = threading.Event(), threading.Event()
+    future = pool.submit(tasks.wait_for, gate)
+    future.add_done_callback(lambda _: (inside.set(), leave.wait()))
+    gate.set()
+    try:
+        assert inside.wait(LONG)
+        yield
+    finally:
+        leave.set()
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_ctrl_c_between_the_outcome_and_the_future(
     pool: InterpreterPoolExecutor, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
     """The outcome is there for who asks next, and for who waits at the same time."""
     event = sync.Event()
-    future = pool.submit(tasks.wait_for, event)
     got: list[str] = []
-    monkeypatch.setattr(futures, "_settle", Once(futures._settle, KeyboardInterrupt(), after=after))
+    with busy_collector(pool):
+        future = pool.submit(tasks.wait_for, event)
+        monkeypatch.setattr(futures, "_settle", Once(futures._settle, KeyboardInterrupt(), after=after))
+        event.set()
+        with pytest.raises(KeyboardInterrupt):
+            future.result(LONG)
     others = [threading.Thread(target=lambda: got.append(future.result(LONG))) for _ in range(2)]
-    event.set()
-    with pytest.raises(KeyboardInterrupt):
-        future.result(LONG)
     for thread in others:
         thread.start()
     assert future.result(LONG) == "done"
@@ -90,9 +110,10 @@ def test_ctrl_c_while_a_result_is_rebuilt(pool: InterpreterPoolExecutor, chunk: 
                 list(pool.map(tasks.make_loud, [1]))
             assert not Loud.first
             return
-        future = pool.submit(tasks.make_loud, 1)
-        with pytest.raises(KeyboardInterrupt):
-            future.result(LONG)
+        with busy_collector(pool):
+            future = pool.submit(tasks.make_loud, 1)
+            with pytest.raises(KeyboardInterrupt):
+                future.result(LONG)
         assert not Loud.first
         assert future.result(LONG).value == 1
     finally:
@@ -152,6 +173,10 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
             waiting = [pool.submit(tasks.square, n) for n in range(5)]
             event.set()
             assert [future.result(LONG) for future in waiting] == [n * n for n in range(5)]
+            end = time.monotonic() + LIMIT
+            while pool.stats()["workers"] != 1:  # the collector is just failing to start one
+                assert time.monotonic() < end
+                time.sleep(0.001)
         assert blocker.result(LONG) == "done"
         assert pool.stats()["workers"] == 1
 

@@ -161,6 +161,9 @@ def test_map_divides_chunks(pool: InterpreterPoolExecutor) -> None:
         time.sleep(seconds)
         return atoll.get_current().id
 
+    barrier = sync.Barrier(2)  # both are there, and idle
+    for future in [pool.submit(barrier.wait) for _ in range(2)]:
+        future.result(LONG)
     seen = list(pool.map(take, [0.02] * 12, chunksize=12))
     assert len(seen) == 12
     assert len(set(seen)) == 2
