@@ -159,6 +159,7 @@ class _State:
         self.config = config
         self.lock = threading.Lock()
         self.workers: set[threading.Thread] = set()
+        self.starting: set[threading.Thread] = set()  # of them, those that have not begun
         self.collector: threading.Thread | None = None
         self.numbers = count()
         self.forked = False
@@ -170,15 +171,26 @@ class _State:
         thread = _thread(name, _work, self)
         with self.lock:
             self.workers.add(thread)
+            self.starting.add(thread)
         try:
             thread.start()
-        except BaseException:
-            with self.lock:
-                self.workers.discard(thread)
-            self.core.start_failed()
-            if not self.core.stats()["workers"]:
+        except BaseException as error:
+            # After Ctrl-C nobody knows whether the thread runs, or will.
+            if self.begin(thread):
+                with self.lock:
+                    self.workers.discard(thread)
+                self.core.start_failed()
+            if not isinstance(error, Exception) or not self.core.stats()["workers"]:
                 raise
             # Those that are there do the work.
+
+    def begin(self, thread: threading.Thread) -> bool:
+        """Whoever asks first is to keep the core's promise of this worker, or to take it back."""
+        with self.lock:
+            if thread not in self.starting:
+                return False
+            self.starting.remove(thread)
+            return True
 
     def start_collector(self) -> None:
         with self.lock:
@@ -244,6 +256,8 @@ def _work(state: _State) -> None:
     from . import create
 
     core = state.core
+    if not state.begin(threading.current_thread()):
+        return  # start_worker() was interrupted, and has taken the promise back
     try:
         while True:
             try:
@@ -331,6 +345,7 @@ def _after_fork() -> None:
     for state in list(_states):
         state.forked = True
         state.workers.clear()
+        state.starting.clear()
         state.collector = None
         state.lock = threading.Lock()
 

@@ -181,6 +181,48 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
         assert pool.stats()["workers"] == 1
 
 
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("others", [0, 1])
+def test_ctrl_c_while_a_worker_starts(monkeypatch: pytest.MonkeyPatch, others: int, begun: bool) -> None:
+    """It is raised; the worker is counted once, whether its thread has begun by then or does so later."""
+    start = threading.Thread.start
+    event, running = sync.Event(), sync.Event()
+    late: list[threading.Thread] = []
+
+    def interrupted(thread: threading.Thread) -> None:
+        if "collector" in thread.name:
+            start(thread)
+            return
+        if begun:
+            start(thread)
+            assert running.wait(LONG)
+        else:
+            late.append(thread)
+        raise KeyboardInterrupt
+
+    # No `with`: it would wait for a worker that is counted wrongly.
+    pool = InterpreterPoolExecutor(1 + others)
+    try:
+        first = [pool.submit(tasks.wait_for, event) for _ in range(others)]
+        with monkeypatch.context() as context:
+            context.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                pool.submit(tasks.wait_for, event, running)
+        for thread in late:
+            start(thread)
+            thread.join(LONG)
+            assert not thread.is_alive()
+        assert pool.stats()["workers"] == others + begun
+        event.set()
+        assert [future.result(LONG) for future in first] == ["done"] * others
+        assert pool.submit(tasks.square, 3).result(LONG) == 9
+    finally:
+        event.set()
+        pool.shutdown(wait=False)
+    assert pool._state.join(LONG)
+    assert pool.stats()["workers"] == 0
+
+
 def test_no_collector_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
