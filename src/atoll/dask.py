@@ -24,6 +24,7 @@ Cancelling a Dask future interrupts its function.  Needs ``pip install
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 import threading
 import weakref
@@ -69,9 +70,11 @@ class AtollPlugin(WorkerPlugin):  # type: ignore[misc]
         self.pool = InterpreterPoolExecutor(
             self._max_workers or worker.state.nthreads, "atoll.dask", **self._options
         )
+        self._tasks = worker.state.tasks
         self._lock = threading.Lock()
-        self._running: dict[object, Future[Any]] = {}  # [lock] key of a task -> its call
-        self._cancelled: set[object] = set()  # [lock] keys whose call was interrupted for Dask
+        # [lock] key of a task -> its call, once that is sent
+        self._running: dict[object, Future[Any] | None] = {}
+        self._cancelled: set[object] = set()  # [lock] keys of these whose call is not wanted any more
         worker.metrics[NAME] = self._report
 
     async def teardown(self, worker: Worker) -> None:
@@ -88,19 +91,29 @@ class AtollPlugin(WorkerPlugin):  # type: ignore[misc]
         if start in ("executing", "long-running") and finish == "released":
             with self._lock:
                 future = self._running.get(key)
-                if future is not None:
+                if key in self._running:
                     self._cancelled.add(key)
             if future is not None and not future.cancel():
                 future.interrupt()
 
     def run(self, key: object, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """On a thread of Dask's: the result of the call, made in an interpreter."""
-        future = self.pool.submit(func, *args, **kwargs)
+        # From here on transition() tells of it; what came before has left its mark on the task.
         with self._lock:
-            self._running[key] = future
+            self._running[key] = None
         try:
+            task = self._tasks.get(key)
+            if task is not None and task.state == "cancelled":
+                raise Reschedule
+            # Without the lock: it may wait for room.
+            future = self.pool.submit(func, *args, **kwargs)
+            with self._lock:
+                self._running[key] = future
+                cancelled = key in self._cancelled
+            if cancelled and not future.cancel():
+                future.interrupt()
             return future.result()
-        except (ExecutionInterrupted, asyncio.CancelledError) as error:
+        except (ExecutionInterrupted, concurrent.futures.CancelledError) as error:
             with self._lock:
                 cancelled = key in self._cancelled
             if cancelled:

@@ -90,3 +90,8 @@ def fail_until(path: str, times: int) -> int:
     if done < times:
         raise OSError(done)
     return done
+
+
+def set_and_wait(started: sync.Event, event: sync.Event, timeout: float) -> bool:
+    started.set()
+    return event.wait(timeout)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import dask
 import dask.bag
 import ecosystem_tasks as tasks
 import pytest
-from distributed import Client, LocalCluster, as_completed, wait
+from distributed import Client, LocalCluster, Reschedule, as_completed, wait
 
 from atoll import dask as atoll_dask
+from atoll import sync
 
 LIMIT = 120
 
@@ -84,6 +87,49 @@ def test_cancellation_stops_the_code(client: Client, tmp_path: Any) -> None:
         assert time.monotonic() < end, "a cancelled task goes on"
     # The workers go on, too.
     assert sorted(client.gather(atoll_dask.map(client, abs, range(8)))) == list(range(8))
+
+
+class FakeWorker:
+    """What a plugin sees of a Dask worker."""
+
+    def __init__(self, state: str) -> None:
+        self.metrics: dict[str, Any] = {}
+        self.state = SimpleNamespace(nthreads=1, tasks={"key": SimpleNamespace(state=state)})
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_cancelled_while_it_is_sent(monkeypatch: pytest.MonkeyPatch, blocked: bool) -> None:
+    """Its call is stopped, running or not, as soon as there is one."""
+    plugin, worker = atoll_dask.AtollPlugin(), FakeWorker("executing")
+    plugin.setup(worker)
+    event, started = sync.Event(), sync.Event()
+    submit = plugin.pool.submit
+    if blocked:
+        submit(event.wait, LIMIT)
+
+    def submit_and_cancel(*args: Any) -> Any:
+        future = submit(*args)
+        assert blocked or started.wait(LIMIT)
+        plugin.transition("key", "executing", "released")
+        return future
+
+    monkeypatch.setattr(plugin.pool, "submit", submit_and_cancel)
+    try:
+        with pytest.raises(Reschedule):
+            plugin.run("key", tasks.set_and_wait, (started, event, LIMIT), {})
+    finally:
+        asyncio.run(plugin.teardown(worker))
+
+
+def test_cancelled_before_it_is_sent() -> None:
+    plugin, worker = atoll_dask.AtollPlugin(), FakeWorker("cancelled")
+    plugin.setup(worker)
+    plugin.transition("key", "executing", "released")
+    try:
+        with pytest.raises(Reschedule):
+            plugin.run("key", pow, (2, 3), {})
+    finally:
+        asyncio.run(plugin.teardown(worker))
 
 
 def test_killed_worker(client: Client, cluster: LocalCluster, tmp_path: Any) -> None:
