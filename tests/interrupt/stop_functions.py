@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
+from itertools import chain
+from operator import call
 from typing import Any
 
 import atoll
@@ -327,29 +332,15 @@ def wait_for_thread(started: Event, how: str) -> None:
             forever.set()
 
 
-def stuck_in_c(release: Event) -> None:
-    """In Lock.acquire() until another thread of the interpreter lets it go."""
-    lock = threading.Lock()
-    lock.acquire()
-
-    def let_go() -> None:
-        release.wait()
-        lock.release()
-
-    helper = threading.Thread(target=let_go)
-    helper.start()
-    lock.acquire()
-    helper.join()
+def stuck_in_c(entered: Event, pipe: int, release: AtomicInt) -> None:
+    """In os.read() until a byte comes through the pipe."""
+    # No Python runs between the call of set() and what follows.
+    deque(map(call, [entered.set, partial(os.read, pipe, 1)]), maxlen=0)
 
 
-def keep_gil(pipe: int) -> None:
-    """C code that keeps its interpreter's GIL until a byte comes through the pipe."""
-    try:
-        import ctypes
-    except ImportError:  # on 3.12 it refuses isolated interpreters
-        sum(range(250_000_000))  # some seconds: longer than anybody has patience
-        return
-    ctypes.PyDLL(None).read(pipe, ctypes.create_string_buffer(1), 1)
+def keep_gil(entered: Event, pipe: int, release: AtomicInt) -> None:
+    """C code that keeps its interpreter's GIL until release is 1."""
+    deque(chain(map(call, [entered.set]), iter(release.load, 1)), maxlen=0)
 
 
 def sleep_in_event_loop(started: Event, cleaned: AtomicInt) -> None:
