@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import atoll
-from atoll import sync
+from atoll import _threads, sync
 
 SAY = """
 import os
@@ -215,6 +215,8 @@ def conclude(ident: int, result: str) -> None:
     if is_listed(ident):
         interp = atoll.Interpreter(ident)
         tell(f"usable {interp.call(abs, -1)}")
+        if state == "daemon threads":
+            interp.exec("for t in threading.enumerate():\n if '(work)' in t.name: t.join()")
         tell(f"then {attempt(interp.close)}")
     if state == "others' views":
         tell(f"released {type_of_failure(data.clear)}")
@@ -324,6 +326,8 @@ def by_interrupting() -> None:
 
 def by_with(error: Exception | None) -> None:
     result = "closed"
+    if not state.startswith("C"):
+        _threads.GRACE = 60.0
     try:
         with make() as interp:
             if state in RUNNING:
