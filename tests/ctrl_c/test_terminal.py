@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from terminal import converse, run_at_terminal
+import os
+import time
+
+from children import LIMIT
+from terminal import converse, read_some, run_at_terminal, start
 
 BEGIN = """
 import atoll, signal
@@ -119,11 +123,24 @@ except KeyboardInterrupt:
 
 def test_ignored() -> None:
     """It is as if nothing had been typed."""
-    text, status = run_at_terminal(f"""{BEGIN}
+    code = f"""{BEGIN}
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-a.exec("import os, time; os.write(1, b'READY\\\\n'); time.sleep(0.3); print('went on')")
-""")
-    assert (text, status) == ("READY\nwent on\n", 0)
+a.exec("import os; os.write(1, b'READY\\\\n'); os.read(0, 1); print('went on')")
+"""
+    pid, fd = start(["-c", code])
+    text, typed, end = "", False, time.monotonic() + LIMIT
+    try:
+        while (data := read_some(fd)) is not None and time.monotonic() < end:
+            text += data
+            if not typed and "READY\r\n" in text:
+                typed = True
+                os.write(fd, b"\x03\n")
+        if data is not None:
+            os.kill(pid, 9)
+    finally:
+        status = os.waitpid(pid, 0)[1]
+        os.close(fd)
+    assert (text, os.waitstatus_to_exitcode(status)) == ("READY\r\n^C\r\nwent on\r\n", 0)
 
 
 ASYNCIO = """

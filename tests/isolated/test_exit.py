@@ -99,14 +99,25 @@ threading.Thread(target=outside).start()
 def test_past_its_deadline() -> None:
     """What was told to stop, and is stuck, does not keep the process."""
     run_child(f"""{BEGIN}
-read, write = os.pipe()
-thread = atoll.create().options(timeout=0.05).call_in_thread(os.read, read, 1)
-try:
-    thread.future.result()
-except atoll.ExecutionTimeout:
-    print(thread.is_alive(), thread.daemon, flush=True)
+from collections import deque
+from functools import partial
+from operator import call
+def work(started, read):
+    # No Python runs between the call of set() and what follows.
+    deque(map(call, [started.set, partial(os.read, read, 1)]), maxlen=0)
+threading.excepthook = lambda args: None  # it may end before its future is asked for
+view = atoll.create().options(timeout=0.05)
+while True:
+    started, (read, write) = sync.Event(), os.pipe()
+    thread = view.call_in_thread(work, started, read)
+    error = thread.future.exception()
+    if started.is_set() and "unresponsive" in str(error):
+        break
+    os.write(write, b"x")
+    thread.join()
+print(type(error) is atoll.ExecutionTimeout, thread.is_alive(), thread.daemon, flush=True)
 sys.exit(7)
-""").check("True False\n", status=7)
+""").check("True True False\n", status=7)
 
 
 def test_left_by_an_exception() -> None:
@@ -134,7 +145,7 @@ with atoll.create() as interp:
 def test_ctrl_c_while_it_waits() -> None:
     """The second thing that Python says of it is the last: what runs is interrupted, and the process ends."""
     outcome = run_child(f"""{BEGIN}
-import signal
+import atoll._threads, signal, time
 def spin(started):
     started.set()
     while True:
@@ -142,9 +153,9 @@ def spin(started):
 started = sync.Event()
 atoll.create().call_in_thread(spin, started)
 started.wait()
-ending = threading.Event()
 def kill():
-    threading.main_thread().join(0.3)  # it is in threading._shutdown() by then
+    while not atoll._threads._ended._waiters:
+        time.sleep(0.001)
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=kill, daemon=True).start()
 sys.exit(7)
@@ -158,11 +169,14 @@ def test_a_thread_that_closes_meanwhile() -> None:
     for _ in range(20 if LONG else 4):
         run_child(f"""{BEGIN}
 def work():
-    while True:
-        interp = atoll.create()
-        interp.call(abs, -1)
-        going.set()
-        interp.close()
+    try:
+        while True:
+            interp = atoll.create()
+            interp.call(abs, -1)
+            going.set()
+            interp.close()
+    except atoll.InterpreterError:
+        pass  # the process was first
 going = threading.Event()
 threading.Thread(target=work, daemon=True).start()
 going.wait()
@@ -223,7 +237,10 @@ WORKERS = {
 }
 EXECUTOR = """
 import atexit, os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from operator import call
 atexit.register(os.write, 1, b"atexit\\n")
 executor = ThreadPoolExecutor(3)
 def loop():
@@ -242,8 +259,8 @@ def wait():
     finally:
         os.write(1, b"finally\\n")
 def read():
-    started.set()
-    os.read(fd, 1)
+    # No Python runs between the call of set() and what follows.
+    deque(map(call, [started.set, partial(os.read, fd, 1)]), maxlen=0)
 """
 
 
