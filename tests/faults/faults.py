@@ -669,32 +669,29 @@ def queue_async() -> None:
     queue = atoll.create_queue(1)
     loop = asyncio.new_event_loop()
 
-    async def both() -> object:
-        async def late() -> None:
-            await asyncio.sleep(0)
-            await queue.aput(["x"])
+    async def get() -> object:
+        return await queue.aget()
 
-        task = loop.create_task(late())
-        try:
-            return await queue.aget()
-        except atoll.QueueItemError as error:
-            raise MemoryError from error
-        finally:
-            if not task.done():
-                task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    async def put() -> None:
+        await queue.aput(["x"])
+
+    async def both() -> object:
+        tasks = [loop.create_task(get()), loop.create_task(put())]  # they begin in this order
+        # Where one of them fails the other may wait for what will not come.
+        await asyncio.wait(tasks, timeout=LIMIT, return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks:
+            task.cancel()
+        got, done = await asyncio.gather(*tasks, return_exceptions=True)
+        if isinstance(done, Exception):
+            raise done
+        if isinstance(got, atoll.QueueItemError):
+            raise MemoryError from got
+        if isinstance(got, BaseException):
+            raise got
+        return got
 
     def act() -> None:
-        async def bounded() -> object:
-            getter = loop.create_task(both())
-            done, _ = await asyncio.wait([getter], timeout=0.2)
-            if not done:  # the put failed: nothing will come
-                getter.cancel()
-                await asyncio.gather(getter, return_exceptions=True)
-                raise MemoryError
-            return getter.result()
-
-        assert loop.run_until_complete(bounded()) == ["x"]
+        assert loop.run_until_complete(both()) == ["x"]
 
     survive("aget and aput", act, usable=lambda: drained(queue))
     loop.close()

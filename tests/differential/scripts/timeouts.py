@@ -5,8 +5,11 @@ import time
 from concurrent import interpreters
 
 queue = interpreters.create_queue()
-started = time.monotonic()
-try:
-    queue.get(timeout=0.5)
-except interpreters.QueueEmpty:
-    print("waited half a second:", time.monotonic() - started >= 0.45)
+waited = []
+for _ in range(4):
+    started = time.monotonic()
+    try:
+        queue.get(timeout=0.5)
+    except interpreters.QueueEmpty:
+        waited.append(time.monotonic() - started)
+print("waited half a second:", min(waited) >= 0.45)  # a busy machine makes some of them longer
