@@ -15,8 +15,9 @@ import time
 import atoll
 
 
-def spin(ended):
+def spin(began, ended):
     try:
+        began.set()
         while True:
             pass
     finally:
@@ -28,31 +29,33 @@ parser.add_argument("--wait", action="store_true", help="press Ctrl-C yourself")
 args = parser.parse_args()
 # A shell that starts a script in the background switches Ctrl-C off for it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-ended = atoll.sync.Event()
+began, ended = atoll.sync.Event(), atoll.sync.Event()
 
 with atoll.create() as interp:
     # A deadline.
     start = time.perf_counter()
     try:
-        interp.options(timeout=0.5).call(spin, ended)
+        interp.options(timeout=0.5).call(spin, began, ended)
     except atoll.ExecutionTimeout:
         late = time.perf_counter() - start - 0.5
         print(f"deadline of 0.5 s: stopped {late * 1000:.1f} ms after it; its finally ran: {ended.is_set()}")
 
     # Ctrl-C, while the main thread is in the loop itself.
+    began.clear()
     ended.clear()
     pressed = []
 
     def press():
+        began.wait()
         pressed.append(time.perf_counter())
         os.kill(os.getpid(), signal.SIGINT)
 
     if args.wait:
         print("press Ctrl-C")
     else:
-        threading.Timer(0.5, press).start()
+        threading.Thread(target=press).start()
     try:
-        interp.call(spin, ended)
+        interp.call(spin, began, ended)
     except KeyboardInterrupt:
         after = f" after {(time.perf_counter() - pressed[0]) * 1000:.1f} ms" if pressed else ""
         print(f"Ctrl-C: KeyboardInterrupt here{after}; its finally ran: {ended.is_set()}")

@@ -5,36 +5,46 @@ import atoll
 from atoll import InterpreterPoolExecutor
 
 
-def spin(log):
+def spin():
+    while True:
+        pass
+
+
+def spin_and_tell(log):
     try:
-        while True:
-            pass
+        log.put("spinning")
+        spin()
     finally:
         log.put("finally ran")
 
 
-log = atoll.create_queue()
 with atoll.create() as interp:
     # A deadline for one call.
     try:
-        interp.options(timeout=0.2).call(spin, log)
+        interp.options(timeout=0.2).call(spin)
     except atoll.ExecutionTimeout:
-        print("call: stopped at its deadline;", log.get())
+        print("call: stopped at its deadline")
 
     # From another thread, whenever it likes.
-    threading.Timer(0.2, interp.interrupt).start()
+    log = atoll.create_queue()
+
+    def stop():
+        print("call:", log.get())
+        interp.interrupt()
+
+    threading.Thread(target=stop).start()
     try:
-        interp.call(spin, log)
+        interp.call(spin_and_tell, log)
     except atoll.ExecutionInterrupted:
         print("call: interrupted;", log.get())
 
 with InterpreterPoolExecutor(2) as pool:
     # A deadline for a task: from the moment it begins to run.
-    late = pool.options(timeout=0.2).submit(spin, log)
+    late = pool.options(timeout=0.2).submit(spin)
     print("task:", type(late.exception()).__name__)
 
     # Or stop the one that runs; cancel() only drops one that still waits.
-    running = pool.submit(spin, log)
+    running = pool.submit(spin)
     while not running.running():
         time.sleep(0.01)
     running.interrupt()

@@ -18,8 +18,8 @@ with atoll.create(name="cruncher") as interp, open("stacks.txt", "w") as log:
     interp.call_in_thread(crunch, started, finish)
     started.wait()
 
-    os.kill(os.getpid(), signal.SIGUSR1)  # or, from a shell: kill -USR1 PID
-    while "in crunch" not in Path("stacks.txt").read_text():  # another thread writes it
-        time.sleep(0.01)
+    while "in crunch" not in Path("stacks.txt").read_text():
+        os.kill(os.getpid(), signal.SIGUSR1)  # or, from a shell: kill -USR1 PID
+        time.sleep(0.1)  # another thread writes it
     print(Path("stacks.txt").read_text())
     finish.set()

@@ -23,15 +23,12 @@ with atoll.create() as interp:
     print("the interpreter goes on:", interp.call(sum, [1, 2]))
 
     # In a block, one budget for all its calls; afterwards the limits are as before.
-    calls = 0
     try:
         with interp.limits(wall_seconds=0.3):
             while True:
                 interp.call(sorted, "limits")
-                calls += 1
     except atoll.ExecutionInterrupted as error:
         print("many short calls:", error.__cause__)
-    assert calls > 0
 
     interp.limits()  # no limits any more
     print("unlimited:", interp.call(sum, [1, 2]))

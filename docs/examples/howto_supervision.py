@@ -19,7 +19,7 @@ def watch(log):
 
 
 jobs, results, log = atoll.create_queue(), atoll.create_queue(), atoll.create_queue()
-with atoll.Supervisor(backoff=0.05) as supervisor:
+with atoll.Supervisor(backoff=0.05, grace=60) as supervisor:
     supervisor.add("inverter", invert, (jobs, results))
     supervisor.add("watcher", watch, (log,), restart="always")
     jobs.put_many([1, 2, 0, 4])

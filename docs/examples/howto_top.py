@@ -6,7 +6,8 @@ import atoll
 from atoll.sync import Event
 
 
-def wait(finish):
+def wait(started, finish):
+    started.set()
     finish.wait()
 
 
@@ -15,9 +16,10 @@ def top(*args):
     print(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-finish = Event()
+started, finish = Event(), Event()
 with atoll.expose(), atoll.create(name="worker") as interp:
-    thread = interp.call_in_thread(wait, finish)
+    thread = interp.call_in_thread(wait, started, finish)
+    started.wait()
     top("--once")  # without --once it goes on, and shows each second what has changed
     top("--stacks")
     finish.set()

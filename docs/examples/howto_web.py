@@ -5,7 +5,7 @@ import asyncio
 import atoll
 from atoll import aio
 
-timed = aio.options(timeout=2.0)
+timed = aio.options(timeout=30.0)
 
 
 def factor(n):

@@ -13,9 +13,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from children import LIMIT
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -26,6 +28,9 @@ if sys.version_info >= (3, 15) and importlib.util.find_spec("numpy") is None:
 EXAMPLES = sorted(p for p in (DOCS / "examples").iterdir() if p.suffix in {".py", ".sh", ".pycon"})
 #: Of examples/, those whose output a page shows.
 SHOWN = [p for p in (ROOT / "examples").glob("*.py") if (DOCS / "examples" / f"{p.name}.out").exists()]
+#: Said by an example that a busy machine gave no turn in time (a look at an interpreter, what comes
+#: before a deadline): it is run again.
+TOO_LATE = re.compile(r"cannot be read|^threads +None$|^deadline .*: False$", re.MULTILINE)
 RUN_HERE = SHOWN + [p for p in EXAMPLES if p.name not in NEED_MORE]
 
 
@@ -44,15 +49,19 @@ def command(path: Path) -> list[str]:
 def test_output(path: Path, tmp_path: Path) -> None:
     typed = DOCS / "examples" / f"{path.name}.in"
     folder = Path(sys.executable).parent
-    out = subprocess.run(
-        command(path),
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=240,
-        input=typed.read_text() if typed.exists() else "",
-        env=dict(os.environ, PATH=f"{folder}:{os.environ['PATH']}", PYTHONDONTWRITEBYTECODE="1"),
-    )
+    until = time.monotonic() + LIMIT
+    while True:
+        out = subprocess.run(
+            command(path),
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=240,
+            input=typed.read_text() if typed.exists() else "",
+            env=dict(os.environ, PATH=f"{folder}:{os.environ['PATH']}", PYTHONDONTWRITEBYTECODE="1"),
+        )
+        if not TOO_LATE.search(out.stdout + out.stderr) or time.monotonic() > until:
+            break
     assert (out.returncode, out.stderr) == (0, ""), out.stdout + out.stderr
     if path.suffix == ".pycon":
         assert ">>> " in path.read_text()
