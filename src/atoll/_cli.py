@@ -8,11 +8,11 @@ one is read no further ahead than some thousand lines.
 from __future__ import annotations
 
 import os
-import queue
 import sys
 import threading
+from collections import deque
 
-from . import _cli_task, _progress
+from . import _cli_task, _core, _progress
 from .futures import Future, InterpreterPoolExecutor
 
 TYPE_CHECKING = False
@@ -32,13 +32,18 @@ class _Map:
     def __init__(self, args: argparse.Namespace, pool: InterpreterPoolExecutor) -> None:
         self.args = args
         self.pool = pool
-        self.finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.finished: deque[Any] = deque()
+        self.ready = _core.Semaphore(0)  # one for each of finished; its waits miss no Ctrl-C, see _future.py
         self.total: int | None = len(args.args) or None  # inputs, once that is known
         self.room = threading.Semaphore(_AHEAD * pool._max_workers)
         self.size = args.chunksize or 1
         self.stopped = False
         self.failed = 0
         self.bar = _progress.make()
+
+    def put(self, item: Any) -> None:
+        self.finished.append(item)
+        self.ready.release()
 
     # -- the reading thread
 
@@ -57,16 +62,16 @@ class _Map:
                         return
                     self.submit(part)
             self.total = total  # at once: the bar need not wait for what is on its way
-            self.finished.put(None)
+            self.put(None)
         except BaseException as error:
-            self.finished.put(error)
+            self.put(error)
 
     def submit(self, items: list[str]) -> None:
         future = self.pool.submit(_cli_task.run_many, self.args.function, self.args.jsonl, items)
         if self.args.unordered:
-            future.add_done_callback(lambda f: self.finished.put((f, items)))
+            future.add_done_callback(lambda f: self.put((f, items)))
         else:
-            self.finished.put((future, items))
+            self.put((future, items))
 
     def batches(self) -> Iterator[list[str]]:
         """The inputs, as many at a time as are there."""
@@ -127,9 +132,10 @@ class _Map:
             if self.total is not None and not told:
                 told = True
                 self.bar.set_total(self.total)
-            if self.finished.empty():
+            if not self.finished:
                 sys.stdout.flush()  # the input may take long
-            got = self.finished.get()
+            self.ready.acquire()
+            got = self.finished.popleft()
             if isinstance(got, BaseException):
                 raise got
             if got is None:
