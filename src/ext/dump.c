@@ -26,7 +26,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE 300000000LL
 #define MAX_SIGNAL 65
 
 typedef struct slot {
@@ -137,7 +136,7 @@ ext_dump_write(FILE *out, atoll_interp *here, const ext_look *look)
     count = pick(list, count, here);
     ext_look **looks = atoll_calloc(count + 1, sizeof(*looks));
     if (looks != NULL) {
-        ext_look_at(list, count, atoll_now() + PATIENCE, looks);
+        ext_look_at(list, count, ext_probe_deadline(), looks);
     }
     for (size_t i = 0; i < count; i++) {
         write_interpreter(out, list[i], looks == NULL ? NULL : looks[i]);

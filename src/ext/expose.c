@@ -28,7 +28,6 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define PATIENCE 300000000LL
 /* Clients served at the same time; more wait in line. */
 #define MAX_CLIENTS 8
 /* How long a client may take to ask, and to read. */
@@ -73,7 +72,7 @@ write_stats(FILE *out)
     size_t count = list_open(&list);
     ext_look **looks = atoll_calloc(count + 1, sizeof(*looks));
     if (looks != NULL) {
-        ext_look_at(list, count, atoll_now() + PATIENCE, looks);
+        ext_look_at(list, count, ext_probe_deadline(), looks);
     }
     long long now = (long long)atoll_now();
     (void)fprintf(out,

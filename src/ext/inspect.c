@@ -5,10 +5,8 @@
 #include "expose.h"
 #include "interpreter.h"
 #include "module.h"
+#include "probe.h"
 #include "stats.h"
-
-/* How long an interpreter whose GIL is kept is waited for. */
-#define PATIENCE 300000000LL
 
 /* The look at one interpreter, from anywhere.  NULL: nothing to be seen. */
 static ext_look *
@@ -19,7 +17,7 @@ look_at(ext_state *st, atoll_interp *interp)
         return ext_look_here(interp);
     }
     Py_BEGIN_ALLOW_THREADS
-    ext_look_at(&interp, 1, atoll_now() + PATIENCE, &look);
+    ext_look_at(&interp, 1, ext_probe_deadline(), &look);
     Py_END_ALLOW_THREADS
     return look;
 }

@@ -11,9 +11,6 @@
 
 #include <string.h>
 
-/* How long reading a stack may take. */
-#define PATIENCE (300 * EXT_MS)
-
 static PyObject *
 get_frame(PyThreadState *tstate)
 {
@@ -67,7 +64,7 @@ ext_interrupt_stack(atoll_interp *interp, unsigned long thread)
         Py_RETURN_NONE;
     }
     Py_BEGIN_ALLOW_THREADS
-    done = ext_probe_wait(probe, atoll_now() + PATIENCE);
+    done = ext_probe_wait(probe, ext_probe_deadline());
     Py_END_ALLOW_THREADS
     PyObject *result = NULL;
     if (done && probe->text != NULL) {

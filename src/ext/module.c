@@ -39,7 +39,7 @@ static const struct late_part {
      {"_stats", "_stacks", "_dump_stacks", "_register_dump",
       "_unregister_dump", "_expose_begin", "_expose", "_unexpose"}},
     {&ext_closing_part, {"_watch_close"}},
-    {&ext_testing_part, {"_alive", "_fail_allocation"}},
+    {&ext_testing_part, {"_alive", "_fail_allocation", "_probe_patience"}},
     {&ext_limits_part,
      {"_Limits", "_track_memory", "_set_limits", "_end_limits"}},
 };

@@ -12,6 +12,8 @@
 #include <signal.h>
 #include <string.h>
 
+static _Atomic int64_t patience = 300000000;
+
 static void
 release(ext_probe *probe)
 {
@@ -125,6 +127,18 @@ ext_probe_wait(ext_probe *probe, int64_t deadline)
     bool done = probe->done;
     atoll_mutex_unlock(&probe->lock);
     return done;
+}
+
+int64_t
+ext_probe_deadline(void)
+{
+    return atoll_now() + atomic_load(&patience);
+}
+
+int64_t
+ext_probe_set_patience(int64_t wanted)
+{
+    return atomic_exchange(&patience, wanted);
 }
 
 void

@@ -31,6 +31,16 @@ ext_probe_thread(void *(*run)(void *arg), void *arg);
 bool
 ext_probe_wait(ext_probe *probe, int64_t deadline);
 
+/* Until when an interpreter whose GIL may be kept is waited for: some 300 ms
+ * from now.  Any thread. */
+int64_t
+ext_probe_deadline(void);
+
+/* For tests: how long that is in the whole process, in nanoseconds; returns
+ * how long it was. */
+int64_t
+ext_probe_set_patience(int64_t patience);
+
 /* Gives the caller's share back, and the text with it. */
 void
 ext_probe_drop(ext_probe *probe);

@@ -1,11 +1,12 @@
-/* What tests reach and users do not: failing allocations, and how much of
- * each kind is alive in the process.
+/* What tests reach and users do not: failing allocations, how much of each
+ * kind is alive in the process, and how long probes are waited for.
  *
- * To make allocations fail is refused unless the environment has
- * ATOLL_TESTING: it is process-wide, and whoever calls it by mistake would
- * find errors in code that has none.
+ * To make allocations fail, or to change that patience, is refused unless the
+ * environment has ATOLL_TESTING: both are process-wide, and whoever calls
+ * them by mistake would find errors in code that has none.
  */
 #include "module.h"
+#include "probe.h"
 
 #include "../core/block.h"
 #include "../core/queue.h"
@@ -14,22 +15,43 @@
 
 #include <stdlib.h>
 
+/* Fails: -1, an exception. */
+static int
+check_testing(const char *name)
+{
+    if (getenv("ATOLL_TESTING") == NULL) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "%s() is for tests: it needs ATOLL_TESTING in the "
+                     "environment",
+                     name);
+        return -1;
+    }
+    return 0;
+}
+
 static PyObject *
 core_fail_allocation(PyObject *Py_UNUSED(module), PyObject *args)
 {
     unsigned long long number;
     int sticky = 0;
-    if (!PyArg_ParseTuple(args, "K|p", &number, &sticky)) {
-        return NULL;
-    }
-    if (getenv("ATOLL_TESTING") == NULL) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "_fail_allocation() is for tests: it needs "
-                        "ATOLL_TESTING in the environment");
+    if (!PyArg_ParseTuple(args, "K|p", &number, &sticky)
+        || check_testing("_fail_allocation") < 0) {
         return NULL;
     }
     return PyLong_FromUnsignedLongLong(
         atoll_fail_allocation(number, sticky != 0));
+}
+
+static PyObject *
+core_probe_patience(PyObject *Py_UNUSED(module), PyObject *arg)
+{
+    double seconds = PyFloat_AsDouble(arg);
+    if ((seconds == -1.0 && PyErr_Occurred())
+        || check_testing("_probe_patience") < 0) {
+        return NULL;
+    }
+    return PyFloat_FromDouble(
+        (double)ext_probe_set_patience((int64_t)(seconds * 1e9)) / 1e9);
 }
 
 static PyObject *
@@ -48,6 +70,9 @@ static PyMethodDef functions[] = {
      PyDoc_STR("_fail_allocation(n, sticky=False): the n-th allocation of "
                "the core from now fails; returns the number made since the "
                "last call.")},
+    {"_probe_patience", core_probe_patience, METH_O,
+     PyDoc_STR("_probe_patience(seconds, /): how long an interpreter whose "
+               "GIL is kept is waited for; returns how long it was.")},
     {"_alive", core_alive, METH_NOARGS,
      PyDoc_STR("What there is in the process: queues, blocks, primitives of "
                "atoll.sync, tasks of pools; allocations in use since the "

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +13,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 import ops_functions
 
 import atoll
+from atoll import _core
 from atoll.sync import Event
+
+
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """On a slow machine the GIL of an interpreter may be late, without being kept."""
+    before = _core._probe_patience(60)
+    yield
+    _core._probe_patience(before)
 
 
 @pytest.fixture
@@ -32,15 +39,10 @@ def interp() -> Iterator[atoll.Interpreter]:
 @pytest.fixture
 def stuck(interp: atoll.Interpreter) -> Iterator[atoll.Interpreter]:
     """An interpreter in which C code keeps the GIL."""
-    reader, writer = os.pipe()
-    started = Event()
-    thread = interp.call_in_thread(ops_functions.keep_gil, started, reader)
+    started, release = Event(), Event()
+    thread = interp.call_in_thread(ops_functions.keep_gil, started, release)
     assert started.wait(120)
-    limit = time.monotonic() + 120
-    while ops_functions.can_be_read(interp):  # it is still on its way there
-        assert time.monotonic() < limit
+    _core._probe_patience(0.3)
     yield interp
-    os.write(writer, b"x")
+    release.set()
     thread.join()
-    os.close(reader)
-    os.close(writer)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import chain, repeat
+from operator import call
 from typing import Any
 
 import atoll
@@ -65,18 +67,9 @@ def burn_in_thread(seconds: float, started: Event, release: Event) -> None:
     threading.Thread(target=work).start()
 
 
-def keep_gil(started: Event, pipe: int) -> None:
-    """C code that keeps its interpreter's GIL until a byte comes through the pipe."""
-    try:
-        import ctypes
-    except ImportError:  # on 3.12 it refuses isolated interpreters
-        started.set()
-        sum(range(150_000_000))  # a second or more
-        return
-    read = ctypes.PyDLL(None).read
-    buffer = ctypes.create_string_buffer(1)
-    started.set()
-    read(pipe, buffer, 1)
+def keep_gil(started: Event, release: Event) -> None:
+    """C code that keeps its interpreter's GIL, from before `started` is set until `release` is."""
+    any(map(call, chain((started.set,), repeat(release.is_set))))
 
 
 def burn_in_threads_and_join() -> None:
@@ -151,14 +144,6 @@ def catch_exceptions() -> None:
             burn_for_ever()
         except Exception:
             pass
-
-
-def can_be_read(interp: atoll.Interpreter) -> bool:
-    try:
-        interp.stacks()
-    except atoll.InterpreterError:
-        return False
-    return True
 
 
 def call_inside(burn_here: float, burn_there: float) -> dict[str, Any]:
