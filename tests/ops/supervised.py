@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
+from functools import partial
+from operator import call
 
 import atoll
+from atoll.sync import Event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,15 +53,13 @@ def heedless(ran: Any, ended: Any) -> None:
         ended.put("interrupted")
 
 
-def tidy(ran: Any, ended: Any, gate: Any) -> None:
+def tidy(ran: Any, gate: Any) -> None:
     """It takes its time to end."""
     try:
         ran.put(1)
         end("spin")
     finally:
-        ended.put("begins")
         gate.wait()
-        ended.put("ends")
 
 
 def stuck(ran: Any, pipe: int) -> None:
@@ -76,7 +78,11 @@ def leave_thread(ran: Any, waits_for: Any) -> None:
 def leave_stuck_thread(ran: Any, pipe: int) -> None:
     import threading
 
-    threading.Thread(target=os.read, args=(pipe, 1), name="left in C").start()
+    started = Event()
+    # No Python runs between the call of set() and what follows.
+    work = partial(deque, map(call, [started.set, partial(os.read, pipe, 1)]), 0)
+    threading.Thread(target=work, name="left in C").start()
+    started.wait()
     ran.put(1)
     raise ValueError("with a thread left behind")
 
