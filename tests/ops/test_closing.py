@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -17,7 +18,7 @@ from atoll import _core
 from atoll.sync import Event
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
-from children import run_child
+from children import LIMIT, run_child
 
 #: A child that says what its callback is told.
 SAY = """
@@ -445,7 +446,10 @@ class TestCallback:
         assert queue.qsize() <= 10
         del queue
         gc.collect()
-        assert _core._alive() == before
+        limit = time.monotonic() + LIMIT
+        # On 3.12 a thread frees some of its own after join() has returned.
+        while any(count > before[kind] for kind, count in _core._alive().items()):
+            assert time.monotonic() < limit, (_core._alive(), before)
 
     def test_many_threads(self) -> None:
         """Each callback is called once, whoever closes while others add."""

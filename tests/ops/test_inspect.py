@@ -126,26 +126,30 @@ class TestStats:
         assert interp.stats()["state"] == "idle"
 
     def test_cpu_and_busy(self, interp: atoll.Interpreter) -> None:
+        start = time.thread_time()
         before = interp.stats()
         interp.call(functions.burn, 0.1)
         middle = interp.stats()
+        spent = time.thread_time() - start
         interp.call(time.sleep, 0.1)
         after = interp.stats()
-        assert 0.09 < middle["cpu_seconds"] - before["cpu_seconds"] < 0.2
-        assert after["cpu_seconds"] - middle["cpu_seconds"] < 0.05, "sleeping is no work"
+        slept = time.thread_time() - start - spent
+        assert 0.09 < middle["cpu_seconds"] - before["cpu_seconds"] < spent + 0.01
+        assert after["cpu_seconds"] - middle["cpu_seconds"] < slept + 0.01, "sleeping is no work"
         busy = [one["busy_share"] * one["uptime_seconds"] for one in (middle, after)]
         assert busy[1] - busy[0] > 0.099, "but it is busy"
 
     def test_cpu_of_the_running_call(self, interp: atoll.Interpreter) -> None:
         before = interp.stats()["cpu_seconds"]
         thread = interp.call_in_thread(functions.burn_for_ever)
+        future = thread.future
         try:
             limit = time.monotonic() + 120
             while interp.stats()["cpu_seconds"] - before < 0.05:
                 assert time.monotonic() < limit
         finally:
             thread.interrupt()
-        assert isinstance(thread.future.exception(120), atoll.ExecutionInterrupted)
+        assert isinstance(future.exception(120), atoll.ExecutionInterrupted)
 
     def test_many_short_calls_add_up(self, interp: atoll.Interpreter) -> None:
         """Their CPU time is estimated between two readings of the clock."""
@@ -158,16 +162,21 @@ class TestStats:
 
     def test_a_call_within_a_call_is_the_others(self, interp: atoll.Interpreter) -> None:
         before = interp.stats()["cpu_seconds"]
+        start = time.thread_time()
         inner = interp.call(functions.call_inside, 0.02, 0.2)
+        spent = time.thread_time() - start
         outer = interp.stats()["cpu_seconds"] - before
-        assert 0.19 < inner["cpu_seconds"] < 0.3
-        assert outer < 0.19, "creating it, and its own part"
+        assert inner["cpu_seconds"] > 0.19
+        assert outer > 0.01, "creating it, and its own part"
+        assert inner["cpu_seconds"] + outer < spent + 0.1, "nothing counts twice"
 
     def test_main_does_not_count_what_its_threads_do_elsewhere(self, interp: atoll.Interpreter) -> None:
         main = atoll.get_main()
-        before = main.stats()["cpu_seconds"]
+        start = time.process_time()
+        before = main.stats()["cpu_seconds"] + interp.stats()["cpu_seconds"]
         interp.call(functions.burn, 0.3)
-        assert main.stats()["cpu_seconds"] - before < 0.1
+        both = main.stats()["cpu_seconds"] + interp.stats()["cpu_seconds"] - before
+        assert 0.29 < both < time.process_time() - start + 0.1, "nothing counts twice"
 
     def test_threads_that_live_there(self, interp: atoll.Interpreter) -> None:
         started, release = Event(), Event()
@@ -214,12 +223,17 @@ class TestStacks:
         started, release = Event(), Event()
         thread = interp.call_in_thread(functions.wait_for, started, release)
         assert started.wait(120)
-        [stack] = interp.stacks()
+        limit = time.monotonic() + 120
+        while True:
+            [stack] = interp.stacks()
+            if "release.wait(120)" in str(stack):
+                break  # before, it may still be in the line that wakes this thread
+            assert time.monotonic() < limit
         release.set()
         thread.join()
         assert names_of(stack) == ["wait_for"]
         assert stack.in_call and stack.ident == thread.ident and stack.native_id == thread.native_id
-        assert "release.wait(120)" in str(stack) and "runs a call" in str(stack)
+        assert "runs a call" in str(stack)
         assert "ops_functions.py" in stack.frames[-1].filename
 
     def test_of_its_own_threads(self, interp: atoll.Interpreter) -> None:
@@ -339,7 +353,10 @@ class TestDump:
 SIGNAL = """
 import os, signal, sys, time
 import atoll
+from atoll import _core
 from atoll.sync import Event
+
+_core._probe_patience(60)
 
 def wait_for(started, release):
     started.set()
