@@ -174,8 +174,14 @@ def cancel_tasks() -> list[int]:
                     task.future.cancel()
         except module.queue.Empty:
             pass
-    code = module._worker.__code__
-    return [ident for ident, frame in sys._current_frames().items() if frame.f_code is code]
+    idle = []
+    for ident, frame in sys._current_frames().items():
+        if frame.f_code is module._worker.__code__:
+            task = frame.f_locals.get("work_item")
+            if task is not None:  # just taken, or done
+                task.future.cancel()
+            idle.append(ident)
+    return idle
 
 
 def _hush_watchers(threading: "Any") -> None:

@@ -291,6 +291,39 @@ sys.exit(7)
         assert lines[-1] == "atexit" and set(lines[:-1]) == {"finally"}, outcome
 
 
+#: Its tasks wait in C before they begin: the worker's own frame is the innermost.
+TAKEN = """
+import threading
+from queue import SimpleQueue
+go = threading.Lock()
+go.acquire()
+class Task(filter):
+    run = property(next)
+class Queue(SimpleQueue):
+    def put(self, task):
+        if task is not None:
+            steps = map(call, [started.set, go.acquire, partial(getattr, task, "run")])
+            future, task = task.future, Task(callable, steps)
+            task.future = future
+        super().put(task)
+executor._work_queue = Queue()
+executor.submit(spin)
+started.wait()
+threading._register_atexit(go.release)
+"""
+
+
+def test_a_worker_that_has_just_taken_something() -> None:
+    """It begins it no more."""
+    run_child(f"""{BEGIN}
+interp = atoll.create()
+interp.prepare_main(started=sync.Event())
+interp.exec({EXECUTOR!r} + {TAKEN!r})
+interp.close(interrupt=True, timeout=60)
+sys.exit(7)
+""").check("atexit\n", status=7)
+
+
 #: Who sees whose memory at the end.
 VIEWS = {
     "a sibling": "show(a, b)",
