@@ -8,9 +8,14 @@ interruption too.  A wait for an Event of atoll's hears of all of them.
 from __future__ import annotations
 
 from concurrent.futures import Future as _Future
+from concurrent.futures import InvalidStateError
 from time import monotonic
 
 from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class CallFuture[T](_Future[T]):
@@ -19,13 +24,17 @@ class CallFuture[T](_Future[T]):
     def __init__(self) -> None:
         super().__init__()
         self._told = _core.Event()
+        self.set_running_or_notify_cancel()
 
-    def set_result(self, result: T) -> None:
-        super().set_result(result)
-        self._told.set()
-
-    def set_exception(self, exception: BaseException | None) -> None:
-        super().set_exception(exception)
+    def settle(self, ok: bool, value: Any) -> None:
+        """Whoever finds that it can be; the first one does it."""
+        try:
+            if ok:
+                self.set_result(value)
+            else:
+                self.set_exception(value)
+        except InvalidStateError:
+            pass
         self._told.set()
 
     def _await(self, timeout: float | None) -> float | None:

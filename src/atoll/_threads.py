@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
     from typing import Generic as _Generic
 
+    from ._future import CallFuture
+
     _T = TypeVar("_T")
 else:
     from types import GenericAlias
@@ -39,9 +41,11 @@ _started: dict[int, weakref.WeakSet[InterpreterThread[Any]]] = {}
 #: Seconds in which what is interrupted may stop, when an exception leaves a with block.
 GRACE = 1.0
 
-#: [_ended] Threads that run and that the end of the process waits for.
+#: Threads that run and that the end of the process waits for.
 _awaited: set[InterpreterThread[Any]] = set()
-_ended = threading.Condition()
+#: Set when there may be fewer of them.
+_ended = _core.Event()
+_leaving = False  # they are being waited for
 
 
 class InterpreterThread(threading.Thread, _Generic["_T"]):
@@ -56,8 +60,14 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
     _at_exit() waits.
 
     Who waits for it waits for an Event of atoll's, which hears of Ctrl-C and
-    interruptions: see _future.py.
+    interruptions: see _future.py.  And there is no lock here: Ctrl-C between
+    the taking of one and the beginning of its block leaves it taken for ever,
+    and whoever needs it next waits.  Each step is one that the GIL makes
+    atomic.
     """
+
+    _future: CallFuture[_T] | None = None  # the first one in __dict__ is it
+    _outcome: tuple[bool, Any] | None = None  # the same
 
     def __init__(
         self,
@@ -72,17 +82,13 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         super().__init__(name=f"{where}-{next(_numbers)} ({label})", daemon=False)
         self._work: Any = (interp, within, func, args, kwargs)
         self._call = interp._name_call()
-        self._guard = threading.Lock()
-        self._future: Future[_T] | None = None
-        self._outcome: tuple[bool, Any] | None = None
         self._left = False  # start(), or the block that it belonged to, was left by an exception
         self._over = False
         self._gone = _core.Event()  # set when run() has ended
 
     def start(self) -> None:
         try:
-            with _ended:
-                _awaited.add(self)
+            _awaited.add(self)
             self._daemonic = _thread.daemon_threads_allowed()
             super().start()
         except BaseException:
@@ -90,8 +96,7 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
             # was awaited it runs all the same, if threading has not left a
             # lock of its own taken; its call does not.
             self._left = True
-            with _ended:
-                _awaited.discard(self)
+            _awaited.discard(self)
             self._call.interrupt()
             raise
         finally:
@@ -119,13 +124,10 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
         finally:
             # A traceback that is kept must not keep the interpreter open.
             del interp, func, args, kwargs
-            try:
-                with _ended:
-                    self._over = True
-                    _awaited.discard(self)
-                    _ended.notify_all()
-            finally:
-                self._gone.set()
+            self._over = True
+            _awaited.discard(self)
+            _ended.set()
+            self._gone.set()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread ends, or for timeout seconds."""
@@ -143,31 +145,24 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
 
     def _finish(self, ok: bool, value: Any) -> bool:
         """Keep the outcome, if it is the first one; False if nobody has asked for it."""
-        with self._guard:
-            if self._outcome is not None:
-                return True  # it was given up at its deadline
-            self._outcome = ok, value
-            future = self._future
-        if future is None:
+        outcome = ok, value
+        if self.__dict__.setdefault("_outcome", outcome) is not outcome:
+            return True  # it was given up at its deadline
+        if self._future is None:
             return False
-        _settle(future, ok, value)
+        self._future.settle(ok, value)
         return True
 
     @property
     def future(self) -> Future[_T]:
         """The Future of the call's result (or exception)."""
-        with self._guard:
-            if self._future is None:
-                from ._future import CallFuture
+        future = self._future
+        if future is None:
+            from ._future import CallFuture
 
-                self._future = CallFuture()
-                self._future.set_running_or_notify_cancel()
-                outcome = self._outcome
-            else:
-                outcome = None
-            future = self._future
-        if outcome is not None:
-            _settle(future, *outcome)
+            future = self.__dict__.setdefault("_future", CallFuture())
+        if self._outcome is not None:
+            future.settle(*self._outcome)
         return future
 
     def interrupt(self, exc: Any = None) -> bool:
@@ -184,13 +179,6 @@ def _is_its_end(error: BaseException) -> bool:
     if isinstance(error, ExecutionFailed):
         return isinstance(error, ExecutionInterrupted)
     return isinstance(error, InterpreterError)
-
-
-def _settle(future: Future[Any], ok: bool, value: Any) -> None:
-    if ok:
-        future.set_result(value)
-    else:
-        future.set_exception(value)
 
 
 def start_thread(
@@ -312,17 +300,20 @@ def _stop(threads: list[InterpreterThread[Any]]) -> None:
 
 def give_up(thread: InterpreterThread[Any]) -> None:
     """It was told to stop and did not: the end of the process does not wait for it."""
-    with _ended:
-        _awaited.discard(thread)
-        _ended.notify_all()
+    _awaited.discard(thread)
+    _ended.set()
 
 
 def _at_exit() -> None:
     """Wait for the threads, as threading does for those that are no daemons."""
-    with _ended:
-        threads = list(_awaited)
-        while _awaited:
-            _ended.wait()
+    global _leaving
+    threads = list(_awaited)
+    _leaving = True
+    while True:
+        _ended.clear()
+        if not _awaited:
+            break
+        _ended.wait()
     for thread in threads:
         if thread._over:
             thread.join()
@@ -330,7 +321,7 @@ def _at_exit() -> None:
 
 def _after_fork() -> None:
     global _ended
-    _ended = threading.Condition()
+    _ended = _core.Event()
     _awaited.clear()
 
 

@@ -110,12 +110,12 @@ def let_go(code):
 
 #: Waits for pools, threads and the end of an interpreter; what they wait for spins.
 OTHERS = {
-    "result": "pool.submit(spin).result()",
-    "map": "list(pool.map(spin_on, [None]))",
-    "shutdown": "pool.submit(spin); pool.shutdown()",
-    "thread": "interp.call_in_thread(spin).join()",
-    "with": "leave(interp)",
-    "close": "interp.close()",
+    "result": ("task = pool.submit(spin)", "task.result()"),
+    "map": ("", "list(pool.map(spin_on, [None]))"),
+    "shutdown": ("pool.submit(spin)", "pool.shutdown()"),
+    "thread": ("thread = interp.call_in_thread(spin)", "thread.join()"),
+    "with": ("", "leave(interp)"),
+    "close": ("", "interp.close()"),
 }
 
 
@@ -129,8 +129,9 @@ if {name!r} == "close":
     event.clear()
     interp.prepare_main(event=event)
     interp.exec("import threading; threading.Thread(target=event.wait).start()")
+{begin}
 try:
-    {READY}{wait}
+    {"" if name == "with" else READY}{wait}
     print("returned")
 except KeyboardInterrupt:
     print({name!r}, flush=True)
@@ -139,7 +140,7 @@ if {name!r} != "with":
     event.set()
     interp.close(interrupt=True, timeout=60)
 """
-        for name, wait in OTHERS.items()
+        for name, (begin, wait) in OTHERS.items()
     )
     text, status = run_at_terminal(f"""{BEGIN}
 def spin_on(_):
@@ -147,7 +148,8 @@ def spin_on(_):
         pass
 def leave(interp):
     with interp:
-        interp.call_in_thread(spin)
+        interp.call_in_thread(spin)  # Ctrl-C in Thread.start() may leave a lock of threading's taken
+        {READY}
 done.set()
 threading.excepthook = lambda args: None
 # All is imported before the first Ctrl-C: CPython drops one that comes in a callback of importlib's own.
@@ -228,10 +230,10 @@ pool.shutdown()
 
 #: The same inside another interpreter, where locks of threading's may miss it.
 INSIDE = {
-    "join": "thread.join()",
-    "result": "thread.future.result()",
-    "exception": "thread.future.exception()",
-    "with": "leave()",
+    "join": (READY, "thread.join()"),
+    "result": (READY, "thread.future.result()"),
+    "exception": (READY, "thread.future.exception()"),
+    "with": ("", "leave()"),
 }
 
 
@@ -239,12 +241,12 @@ def test_threads_inside() -> None:
     body = "".join(
         f"""
 try:
-    a.exec({f"os.write(1, b'READY{chr(92)}n'); {wait}"!r})
+    a.exec({(begin + wait)!r})
     print("returned")
 except KeyboardInterrupt:
     print({name!r}, flush=True)
 """
-        for name, wait in INSIDE.items()
+        for name, (begin, wait) in INSIDE.items()
     )
     text, status = run_at_terminal(f"""{BEGIN}
 done.set()
@@ -255,6 +257,7 @@ inner = atoll.create()
 def leave():
     with atoll.create() as one:
         one.call_in_thread(event.wait)
+        os.write(1, b'READY{chr(92)}{chr(92)}n')
 inner.call_in_thread(abs, -1).join()
 inner.call_in_thread(abs, -1).future.result()
 thread = inner.call_in_thread(event.wait)
