@@ -23,7 +23,11 @@ class CallFuture[T](_Future[T]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told = _core.Event()
+        self._told: _core.Event | None = None
+        try:
+            self._told = _core.Event()
+        except MemoryError:  # the call runs already: nobody could stop it who does not get this
+            pass
         self.set_running_or_notify_cancel()
 
     def settle(self, ok: bool, value: Any) -> None:
@@ -35,16 +39,19 @@ class CallFuture[T](_Future[T]):
                 self.set_exception(value)
         except InvalidStateError:
             pass
-        self._told.set()
+        if self._told is not None:
+            self._told.set()
 
     def _await(self, timeout: float | None) -> float | None:
         """What is left of timeout."""
         until = None if timeout is None else monotonic() + timeout
         try:
-            self._told.wait(timeout)
+            if self._told is not None:
+                self._told.wait(timeout)
+                return 0
         except MemoryError:  # then for the lock
-            return None if until is None else until - monotonic()
-        return 0
+            pass
+        return None if until is None else until - monotonic()
 
     def result(self, timeout: float | None = None) -> T:
         return super().result(self._await(timeout))

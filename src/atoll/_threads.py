@@ -43,9 +43,8 @@ GRACE = 1.0
 
 #: Threads that run and that the end of the process waits for.
 _awaited: set[InterpreterThread[Any]] = set()
-#: Set when there may be fewer of them.
-_ended = _core.Event()
-_leaving = False  # they are being waited for
+#: Set when there may be fewer of them; made when somebody waits for that.
+_ended: _core.Event | None = None
 
 
 class InterpreterThread(threading.Thread, _Generic["_T"]):
@@ -125,8 +124,7 @@ class InterpreterThread(threading.Thread, _Generic["_T"]):
             # A traceback that is kept must not keep the interpreter open.
             del interp, func, args, kwargs
             self._over = True
-            _awaited.discard(self)
-            _ended.set()
+            give_up(self)
             self._gone.set()
 
     def join(self, timeout: float | None = None) -> None:
@@ -299,16 +297,17 @@ def _stop(threads: list[InterpreterThread[Any]]) -> None:
 
 
 def give_up(thread: InterpreterThread[Any]) -> None:
-    """It was told to stop and did not: the end of the process does not wait for it."""
+    """The end of the process does not wait for it: it has ended, or was told to stop and did not."""
     _awaited.discard(thread)
-    _ended.set()
+    if _ended is not None:
+        _ended.set()
 
 
 def _at_exit() -> None:
     """Wait for the threads, as threading does for those that are no daemons."""
-    global _leaving
+    global _ended
     threads = list(_awaited)
-    _leaving = True
+    _ended = _core.Event()
     while True:
         _ended.clear()
         if not _awaited:
@@ -321,7 +320,7 @@ def _at_exit() -> None:
 
 def _after_fork() -> None:
     global _ended
-    _ended = _core.Event()
+    _ended = None
     _awaited.clear()
 
 

@@ -242,7 +242,7 @@ end_creation(void)
     (void)pthread_mutex_unlock(&makers.lock);
 }
 
-void
+bool
 ext_create_stop(int64_t grace)
 {
     struct timespec until;
@@ -254,7 +254,9 @@ ext_create_stop(int64_t grace)
     while (makers.count > 0 && err == 0) {
         err = pthread_cond_timedwait(&makers.changed, &makers.lock, &until);
     }
+    bool none = makers.count == 0;
     (void)pthread_mutex_unlock(&makers.lock);
+    return none;
 }
 
 /* All that may fail for lack of memory comes first: there is no good way back

@@ -27,8 +27,9 @@ int
 ext_create_list(ext_state *st, atoll_interp ***out_list, size_t *out_count);
 
 /* The process ends: no interpreter is made from now on; waits up to `grace` ns
- * for those that are being made.  Attached: to nothing. */
-void
+ * for those that are being made.  False: there still are some, of which nobody
+ * knows yet.  Attached: to nothing. */
+bool
 ext_create_stop(int64_t grace);
 
 /* In the child after fork. */

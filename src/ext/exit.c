@@ -39,6 +39,9 @@
 
 /* For all interpreters together, before what is left is abandoned. */
 #define GRACE_NS 1000000000LL
+/* For what is being made: it comes to its end by itself, however slow the
+ * machine is, unless the user's own site-packages keep it. */
+#define CREATION_NS (10 * GRACE_NS)
 /* For the Python code in what is abandoned to stop where it is. */
 #define PARK_NS 100000000LL
 
@@ -129,12 +132,13 @@ ext_exit_main(ext_state *st)
     stop_freeing();
     atoll_interp **list = NULL;
     size_t count = 0;
-    int64_t deadline = atoll_now() + GRACE_NS;
+    bool all_made = false;
     atomic_store(&ext_interrupt_exiting, true);
     /* From here on there are no more than those that are listed. */
-    Py_BEGIN_ALLOW_THREADS(void)
-    ext_create_stop(GRACE_NS);
+    Py_BEGIN_ALLOW_THREADS
+    all_made = ext_create_stop(CREATION_NS);
     Py_END_ALLOW_THREADS
+    int64_t deadline = atoll_now() + GRACE_NS;
     if (atoll_registry_list(&list, &count) != ATOLL_OK) {
         return;
     }
@@ -166,7 +170,7 @@ ext_exit_main(ext_state *st)
             atoll_interp_release(list[i]);
         }
     }
-    if (left > 0) {
+    if (left > 0 || !all_made) {
         abandon(list, left);
     }
     for (size_t i = 0; i < left; i++) {

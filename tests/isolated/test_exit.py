@@ -154,7 +154,7 @@ started = sync.Event()
 atoll.create().call_in_thread(spin, started)
 started.wait()
 def kill():
-    while not atoll._threads._leaving:
+    while atoll._threads._ended is None:
         time.sleep(0.001)
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=kill, daemon=True).start()
