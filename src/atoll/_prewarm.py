@@ -20,11 +20,10 @@ __all__ = ["Prewarmed", "prewarm"]
 _lock = threading.Lock()
 #: Notified when spares have been added, and when the thread has ended.
 _wanted = threading.Condition(_lock)
-#: What the background thread sleeps on: taken while it has nothing to do.  A
-#: lock, since create() is to be fast: waking a waiter of a Condition takes
-#: three times as long (two threads meet at its lock).
-_bell = _thread_module.allocate_lock()
-_bell.acquire()
+#: What the background thread sleeps on.  No Condition, since create() is to be
+#: fast: to wake its waiter takes three times as long (two threads meet at its
+#: lock).
+_bell = _core.Event()
 #: A spare, and what it took over from this interpreter (see _state).
 _Spare = tuple[_core.Interpreter, tuple[Any, ...]]
 #: Guarded by _lock, all of them; but the spares of one config are a deque,
@@ -64,10 +63,7 @@ def _missing() -> InterpreterConfig | None:
 
 def _ring() -> None:
     """Wake the background thread: something may be missing, or the end has come."""
-    try:
-        _bell.release()
-    except RuntimeError:  # rung already, not yet heard
-        pass
+    _bell.set()
 
 
 def _make_one(config: InterpreterConfig) -> None:
@@ -95,10 +91,11 @@ def _refill() -> None:
                 _thread = None
                 _wanted.notify_all()
                 return
-        if config is None:
-            _bell.acquire()
-            continue
         try:
+            if config is None:
+                _bell.wait()
+                _bell.clear()
+                continue
             _make_one(config)
         except BaseException:
             with _wanted:

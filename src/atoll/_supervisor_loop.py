@@ -338,6 +338,7 @@ class Loop:
         except Exception as error:  # no memory, no more threads: as if it had failed at once
             with self.changed:
                 worker.run = None
+            error.__traceback__ = None  # it is atoll's own frames, which lead back here
             self._decide(worker, WorkerExit(worker.name, worker.runs, "failed", error))
             return
         log.info("worker %r (run %d) started in %r", worker.name, worker.runs, interp)
