@@ -6,6 +6,7 @@ import os
 import pty
 import select
 import sys
+import termios
 import textwrap
 import time
 import warnings
@@ -23,6 +24,10 @@ def start(arguments: Sequence[str], env: Mapping[str, str] | None = None) -> tup
         warnings.simplefilter("ignore", DeprecationWarning)
         pid, fd = pty.fork()
     if pid == 0:
+        # Else the kernel throws away what is still on its way to us when we type Ctrl-C.
+        settings = termios.tcgetattr(0)
+        settings[3] |= termios.NOFLSH
+        termios.tcsetattr(0, termios.TCSANOW, settings)
         os.execve(sys.executable, command, environment)
     return pid, fd
 
@@ -57,7 +62,7 @@ def run_at_terminal(code: str) -> tuple[str, int]:
     finally:
         status = os.waitpid(pid, 0)[1]
         os.close(fd)
-    return text.replace("\r\n", "\n").replace("^C", ""), os.waitstatus_to_exitcode(status)
+    return text.replace("^C", "").replace("\r\n", "\n"), os.waitstatus_to_exitcode(status)
 
 
 def converse(steps: Sequence[tuple[str, str]], env: Mapping[str, str]) -> str:
