@@ -151,56 +151,49 @@ def _cancel(future: Future[Any]) -> None:
 
 
 class _State:
-    """What the threads of a pool share; it knows nothing of the executor."""
+    """What the threads of a pool share; it knows nothing of the executor.
+
+    It has no lock: Ctrl-C between the taking of one and the beginning of its
+    block leaves it taken for ever.  Each step is one that the GIL makes
+    atomic.
+    """
 
     def __init__(self, core: Any, prefix: str, config: Any) -> None:
         self.core = core
         self.prefix = prefix
         self.config = config
-        self.lock = threading.Lock()
         self.workers: set[threading.Thread] = set()
-        self.starting: set[threading.Thread] = set()  # of them, those that have not begun
-        self.collector: threading.Thread | None = None
+        self.collectors: set[threading.Thread] = set()  # at most one of them collects
+        self.collector: list[threading.Thread] = []  # which
         self.numbers = count()
         self.forked = False
         core.start = self.start_worker
 
-    def start_worker(self) -> None:
-        """Start the worker that the core has promised."""
-        name = f"{self.prefix}_{next(self.numbers)}"
-        thread = _thread(name, _work, self)
-        with self.lock:
-            self.workers.add(thread)
-            self.starting.add(thread)
+    def start_worker(self, promise: list[None]) -> None:
+        """Start the worker that the core has promised.
+
+        promise: has one item.  Who takes it out keeps the promise (the
+        worker's thread) or takes it back (the core, after an exception here:
+        when Ctrl-C has come nobody knows whether the thread runs, or will).
+        """
+        thread = _thread(f"{self.prefix}_{next(self.numbers)}", _work, self, promise)
+        self.workers.add(thread)
         try:
             thread.start()
-        except BaseException as error:
-            # After Ctrl-C nobody knows whether the thread runs, or will.
-            if self.begin(thread):
-                with self.lock:
-                    self.workers.discard(thread)
-                self.core.start_failed()
-            if not isinstance(error, Exception) or not self.core.stats()["workers"]:
-                raise
-            # Those that are there do the work.
-
-    def begin(self, thread: threading.Thread) -> bool:
-        """Whoever asks first is to keep the core's promise of this worker, or to take it back."""
-        with self.lock:
-            if thread not in self.starting:
-                return False
-            self.starting.remove(thread)
-            return True
+        except Exception:
+            self.workers.discard(thread)
+            raise  # after Ctrl-C it may run: it does that itself
 
     def start_collector(self) -> None:
-        with self.lock:
-            if self.collector is not None:
-                return
-            self.collector = thread = _thread(f"{self.prefix}_collector", _collect, self)
+        """Start one, if there is none; of several the first to begin stays."""
+        if self.collector:
+            return
+        thread = _thread(f"{self.prefix}_collector", _collect, self)
+        self.collectors.add(thread)
         try:
             thread.start()
-        except BaseException:
-            self.collector = None
+        except Exception:
+            self.collectors.discard(thread)
             raise
 
     def cancel_queued(self) -> None:
@@ -226,10 +219,8 @@ class _State:
             return False
         deadline = time.monotonic() + _CLOSE_GRACE
         me = threading.current_thread()
-        with self.lock:
-            threads = [*self.workers, self.collector]
-        for thread in threads:
-            if thread is not None and thread is not me:
+        for thread in [*self.workers, *self.collectors]:
+            if thread is not me:
                 # RuntimeError: another thread is just starting it.
                 with contextlib.suppress(RuntimeError):
                     thread.join(max(0.0, deadline - time.monotonic()))
@@ -240,8 +231,8 @@ class _State:
 _states: weakref.WeakSet[_State] = weakref.WeakSet()
 
 
-def _thread(name: str, target: Callable[[_State], None], state: _State) -> threading.Thread:
-    thread = threading.Thread(target=target, args=(state,), name=name)
+def _thread(name: str, target: Callable[..., None], *args: Any) -> threading.Thread:
+    thread = threading.Thread(target=target, args=args, name=name)
     try:
         # The end of the process waits for the work (_at_exit), but not for a
         # thread that is stuck.
@@ -251,14 +242,16 @@ def _thread(name: str, target: Callable[[_State], None], state: _State) -> threa
     return thread
 
 
-def _work(state: _State) -> None:
+def _work(state: _State, promise: list[None]) -> None:
     """A worker's thread."""
     from . import create
 
     core = state.core
-    if not state.begin(threading.current_thread()):
-        return  # start_worker() was interrupted, and has taken the promise back
     try:
+        try:
+            promise.pop()
+        except IndexError:
+            return  # start_worker() was interrupted, and it was taken back
         while True:
             try:
                 interp = create(config=state.config, name=threading.current_thread().name)
@@ -276,8 +269,7 @@ def _work(state: _State) -> None:
             if not core.wants_worker():
                 return
     finally:
-        with state.lock:
-            state.workers.discard(threading.current_thread())
+        state.workers.discard(threading.current_thread())
 
 
 def _close(interp: _core.Interpreter) -> None:
@@ -293,6 +285,16 @@ _MEMORY_PAUSE = 0.01
 
 def _collect(state: _State) -> None:
     """The collector's thread."""
+    me = threading.current_thread()
+    try:
+        state.collector.append(me)
+        if state.collector[0] is me:
+            _collect_all(state)
+    finally:
+        state.collectors.discard(me)
+
+
+def _collect_all(state: _State) -> None:
     core = state.core
     while True:
         try:
@@ -310,12 +312,7 @@ def _collect(state: _State) -> None:
                 _log_callback(future)
             del future, value
         del batch
-        while core.wants_worker():
-            try:
-                state.start_worker()
-            except Exception as error:
-                core.break_if_stranded(str(error))
-                break
+        core.start_wanted()
 
 
 def _log_callback(future: Future[Any]) -> None:
@@ -345,9 +342,8 @@ def _after_fork() -> None:
     for state in list(_states):
         state.forked = True
         state.workers.clear()
-        state.starting.clear()
-        state.collector = None
-        state.lock = threading.Lock()
+        state.collectors.clear()
+        state.collector.clear()
 
 
 _exit_registered = False
@@ -463,7 +459,7 @@ class InterpreterPoolExecutor(ThreadPoolExecutor):
         broken.
         """
         future: Future[Any] = Future()
-        if self._state.collector is None:
+        if not self._state.collector:
             self._state.start_collector()
         try:
             future._task = self._core.submit(future, None, fn, *args, **kwargs)
@@ -475,7 +471,7 @@ class InterpreterPoolExecutor(ThreadPoolExecutor):
         self, timeout: float | None, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Future[Any]:
         future: Future[Any] = Future()
-        if self._state.collector is None:
+        if not self._state.collector:
             self._state.start_collector()
         try:
             future._task = self._core.submit(future, timeout, fn, *args, **kwargs)
@@ -560,8 +556,7 @@ class InterpreterPoolExecutor(ThreadPoolExecutor):
 
     @property
     def _threads(self) -> set[threading.Thread]:  # type: ignore[override]
-        with self._state.lock:
-            return set(self._state.workers)
+        return set(self._state.workers)
 
     @property
     def _broken(self) -> str | bool:  # type: ignore[override]
@@ -652,7 +647,7 @@ class _Feed:
                 self.key = None
 
     def start(self) -> None:
-        if self.state.collector is None:
+        if not self.state.collector:
             self.state.start_collector()  # it starts workers for divided chunks
         if self.buffersize is not None:
             self.fill()

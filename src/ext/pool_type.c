@@ -192,6 +192,37 @@ break_if_stranded(PoolObject *self, PyObject *text)
     PyErr_SetRaisedException(error);
 }
 
+/* Has the worker started that the scheduler has just promised.  Calls
+ * self->start with a list of one item: the worker's thread takes it out as it
+ * begins, and the promise is its to keep.  Fails: -1 with an exception of
+ * start, wherever in it Ctrl-C came; where no thread has taken the item the
+ * promise is taken back.  The GIL makes either step atomic. */
+static int
+start_worker(PoolObject *self)
+{
+    PyObject *start = Py_NewRef(self->start);
+    PyObject *promise = PyList_New(1);
+    PyObject *got = NULL;
+    if (promise != NULL) {
+        PyList_SET_ITEM(promise, 0, Py_NewRef(Py_None));
+        got = PyObject_CallOneArg(start, promise);
+    }
+    if (got == NULL && (promise == NULL || PyList_GET_SIZE(promise) > 0)) {
+        PyObject *error = PyErr_GetRaisedException();
+        /* Needs no memory to remove so few. */
+        if (promise != NULL
+            && PyList_SetSlice(promise, 0, PY_SSIZE_T_MAX, NULL) < 0) {
+            PyErr_Clear();
+        }
+        atoll_scheduler_start_failed(self->sched);
+        PyErr_SetRaisedException(error);
+    }
+    Py_DECREF(start);
+    Py_XDECREF(promise);
+    Py_XDECREF(got);
+    return got == NULL ? -1 : 0;
+}
+
 /* Hands an encoded task over; starts a worker if one is wanted.  Fails: -1
  * with an exception; the task may then be queued all the same, and is
  * dropped. */
@@ -219,13 +250,17 @@ hand_over(ext_state *st, PoolObject *self, atoll_task *task)
         return refuse(st, self, status);
     }
     if (ATOLL_UNLIKELY(start) && self->start != NULL) {
-        PyObject *got = PyObject_CallNoArgs(self->start);
-        if (got == NULL) {
-            (void)atoll_scheduler_cancel(self->sched, task);
-            break_if_stranded(self, NULL);
-            return -1;
+        if (start_worker(self) < 0) {
+            atoll_scheduler_stats stats;
+            atoll_scheduler_get_stats(self->sched, &stats);
+            if (stats.workers == 0
+                || !PyErr_ExceptionMatches(PyExc_Exception)) {
+                (void)atoll_scheduler_cancel(self->sched, task);
+                break_if_stranded(self, NULL);
+                return -1;
+            }
+            PyErr_Clear(); /* those that are there do the work */
         }
-        Py_DECREF(got);
     }
     return 0;
 }
@@ -558,6 +593,22 @@ Pool_start_failed(PyObject *op, PyObject *Py_UNUSED(args))
     Py_RETURN_NONE;
 }
 
+/* start_wanted(): what cannot be started is left to the workers that are
+ * there; where there is none the pool is broken. */
+static PyObject *
+Pool_start_wanted(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    PoolObject *self = (PoolObject *)op;
+    while (self->start != NULL && atoll_scheduler_wants_worker(self->sched)) {
+        if (start_worker(self) < 0) {
+            break_if_stranded(self, NULL);
+            PyErr_Clear();
+            break;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 Pool_stats(PyObject *op, PyObject *Py_UNUSED(args))
 {
@@ -623,6 +674,9 @@ static PyMethodDef Pool_methods[] = {
                "start_failed().")},
     {"start_failed", Pool_start_failed, METH_NOARGS,
      PyDoc_STR("start_failed($self, /)\n--\n\nA worker did not start.")},
+    {"start_wanted", Pool_start_wanted, METH_NOARGS,
+     PyDoc_STR("start_wanted($self, /)\n--\n\nStart what workers are "
+               "wanted.")},
     {"stats", Pool_stats, METH_NOARGS,
      PyDoc_STR("stats($self, /)\n--\n\nNumbers, by name.")},
     {NULL, NULL, 0, NULL},
@@ -630,7 +684,9 @@ static PyMethodDef Pool_methods[] = {
 
 static PyGetSetDef Pool_getset[] = {
     {"start", Pool_get_start, Pool_set_start,
-     PyDoc_STR("called when a worker is wanted"), NULL},
+     PyDoc_STR("called with [None] when a worker is wanted; its thread takes "
+               "the item out"),
+     NULL},
     {"broken", Pool_get_broken, NULL, PyDoc_STR("why it is broken, or None"),
      NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -6,10 +6,12 @@ import contextlib
 import gc
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from types import CodeType
 from typing import Any
 
 import pool_tasks as tasks
@@ -221,6 +223,56 @@ def test_ctrl_c_while_a_worker_starts(monkeypatch: pytest.MonkeyPatch, others: i
         pool.shutdown(wait=False)
     assert pool._state.join(LONG)
     assert pool.stats()["workers"] == 0
+
+
+class CtrlC:
+    """KeyboardInterrupt before the n-th instruction of atoll/futures.py that this thread runs in the block."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.thread = threading.get_ident()
+
+    def __enter__(self) -> None:
+        monitoring, event = sys.monitoring, sys.monitoring.events.INSTRUCTION
+        monitoring.use_tool_id(4, "ctrl-c")
+        monitoring.register_callback(4, event, self.reached)
+        monitoring.set_events(4, event)
+
+    def __exit__(self, *_: object) -> None:
+        monitoring, event = sys.monitoring, sys.monitoring.events.INSTRUCTION
+        monitoring.set_events(4, 0)
+        monitoring.register_callback(4, event, None)
+        monitoring.free_tool_id(4)
+
+    def reached(self, code: CodeType, offset: int) -> object:
+        if code.co_filename != futures.__file__:
+            return sys.monitoring.DISABLE
+        if threading.get_ident() == self.thread:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return None
+
+
+def test_ctrl_c_anywhere_in_the_first_submit() -> None:
+    """Wherever it comes, what was promised is kept or taken back, and no lock stays taken."""
+    at = 0
+    while True:
+        at += 1
+        pool = InterpreterPoolExecutor(1)
+        ctrl_c = CtrlC(at)
+        try:
+            with ctrl_c:
+                assert pool.submit(tasks.square, 2)
+        except KeyboardInterrupt:
+            pass
+        assert pool.submit(tasks.square, 3).result(LONG) == 9, at
+        pool.shutdown(wait=False)
+        assert pool._state.join(LONG), at
+        assert pool.stats()["workers"] == 0
+        if ctrl_c.left > 0:
+            break
+    assert at > 50, "it was never reached"
 
 
 def test_no_collector_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
