@@ -1,14 +1,22 @@
-"""prewarm(): interpreters kept ready, so that create() takes microseconds."""
+"""prewarm(): interpreters kept ready, so that create() takes microseconds.
+
+Locks: `_lock` is taken by @_locked alone, never by `with`: Ctrl-C just before
+the block begins would leave it taken.  It is not held while an interpreter is
+made or ended.
+"""
 
 from __future__ import annotations
 
 import _thread as _thread_module
 import _warnings
+import contextlib
 import os
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from copy import copy
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -17,12 +25,10 @@ from ._config import InterpreterConfig, parse
 
 __all__ = ["Prewarmed", "prewarm"]
 
-_lock = threading.Lock()
-#: Notified when spares have been added, and when the thread has ended.
-_wanted = threading.Condition(_lock)
-#: What the background thread sleeps on.  No Condition, since create() is to be
-#: fast: to wake its waiter takes three times as long (two threads meet at its
-#: lock).
+_lock = _core.RLock()
+#: Set, and another put in its place, when spares have been added, and when the thread has ended.
+_changed = _core.Event()
+#: What the background thread sleeps on.
 _bell = _core.Event()
 #: A spare, and what it took over from this interpreter (see _state).
 _Spare = tuple[_core.Interpreter, tuple[Any, ...]]
@@ -33,6 +39,16 @@ _spares: dict[InterpreterConfig, deque[_Spare]] = {}
 _by_name: dict[Any, deque[_Spare]] = {}
 _thread: threading.Thread | None = None
 _ending = False
+
+
+def _locked[**P, R](func: Callable[P, R]) -> Callable[P, R]:
+    """The function runs with _lock held."""
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        assert not kwargs
+        return _lock._run(func, *args)
+
+    return call
 
 
 def _state() -> tuple[Any, ...]:
@@ -66,41 +82,70 @@ def _ring() -> None:
     _bell.set()
 
 
+def _tell() -> None:
+    """Locks: _lock.  Wake those that wait for spares."""
+    global _changed
+    before = _changed
+    try:
+        _changed = _core.Event()
+    finally:
+        before.set()
+
+
+@_locked
+def _keep(config: InterpreterConfig, spare: _Spare) -> bool:
+    """Add a spare, unless its handle has been closed by the time that it is ready."""
+    kept = _lacks(config)
+    if kept:
+        _spares[config].append(spare)
+        _tell()
+    return kept
+
+
 def _make_one(config: InterpreterConfig) -> None:
-    """One more spare, unless its handle has been closed by the time that it is ready."""
     taken = tuple(map(copy, _state()))
     setup = _make.snapshot("creator", warm=True, config=config)
     spare = _core._create(_make.raw_config(config), setup, True)
     _core._warm(spare)
-    with _wanted:
-        kept = _lacks(config)
-        if kept:
-            _spares[config].append((spare, taken))
-            _wanted.notify_all()
-    if not kept:
+    if not _keep(config, (spare, taken)):
         spare.close()
 
 
-def _refill() -> None:
-    """The background thread: makes what is missing, sleeps while nothing is."""
+@_locked
+def _next() -> InterpreterConfig | bool:
+    """What the background thread is to make; True: nothing just now, False: nothing any more."""
+    config = _missing()
+    if _ending or (config is None and not _handles):
+        _leave()
+        return False
+    return True if config is None else config
+
+
+@_locked
+def _leave() -> None:
     global _thread
+    _thread = None
+    _tell()
+
+
+def _refill(promise: list[None]) -> None:
+    """The background thread: makes what is missing, sleeps while nothing is."""
+    try:
+        promise.pop()
+    except IndexError:
+        return  # _start_thread() was interrupted, and there is to be no thread
     while True:
-        with _wanted:
-            config = _missing()
-            if _ending or (config is None and not _handles):
-                _thread = None
-                _wanted.notify_all()
-                return
         try:
-            if config is None:
+            config = _next()
+            if config is False:
+                return
+            if config is True:
                 _bell.wait()
                 _bell.clear()
-                continue
-            _make_one(config)
+            else:
+                _make_one(config)
         except BaseException:
-            with _wanted:
-                _thread = None  # create() goes on without spares, and asks for them again
-                _wanted.notify_all()
+            _leave()  # create() goes on without spares, and asks for them again
             raise
 
 
@@ -111,8 +156,7 @@ def _take(config: Any, stdio: str) -> _core.Interpreter | None:
     except (LookupError, TypeError):  # also of a config that is none
         spare = None
     if _thread is None:
-        with _lock:
-            _start_thread()
+        _start_thread()
     _ring()
     if spare is not None:
         unchanged = stdio == "creator" and taken == _state()
@@ -123,12 +167,19 @@ def _take(config: Any, stdio: str) -> _core.Interpreter | None:
 def _stop() -> None:
     """Before the interpreter ends: no creation may be under way then."""
     global _ending
-    with _wanted:
-        _ending = True
-        thread = _thread
+    _ending = True
+    thread = _lock._run(lambda: _thread)  # no other is started from now on
     _ring()
     if thread is not None:
         thread.join()
+
+
+def _after_fork() -> None:
+    """In the child there are neither the spares nor the thread; the next create() has them made."""
+    global _lock, _changed, _bell, _thread
+    _lock, _changed, _bell, _thread = _core.RLock(), _core.Event(), _core.Event(), None
+    for spares in _spares.values():
+        spares.clear()
 
 
 class Prewarmed:
@@ -137,15 +188,7 @@ class Prewarmed:
     def __init__(self, count: int, config: InterpreterConfig) -> None:
         self._count = count
         self._config = config
-        with _wanted:
-            _handles[id(self)] = config, count
-            spares = _spares.setdefault(config, deque())
-            _by_name[config] = spares
-            for name in ("isolated", "legacy"):
-                if parse(name) == config:
-                    _by_name[name] = spares
-            _make.take_spare = _take
-            _start_thread()
+        _open(self)
         _ring()
 
     def __repr__(self) -> str:
@@ -153,35 +196,28 @@ class Prewarmed:
 
     def ready(self) -> int:
         """How many spares of this configuration are ready just now."""
-        with _lock:
-            return len(_spares.get(self._config, ()))
+        return len(_spares.get(self._config, ()))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all spares are ready; False if timeout seconds passed first."""
-        with _wanted:
-            return (
-                _wanted.wait_for(lambda: _missing() is None or _thread is None, timeout)
-                and _missing() is None
-            )
+        until = None if timeout is None else monotonic() + timeout
+        while True:
+            changed = _changed
+            ready, going_on = _look()
+            if ready or not going_on:
+                return ready
+            if not changed.wait(None if until is None else max(0.0, until - monotonic())):
+                return False
 
     def close(self) -> None:
         """Keep no more spares for this handle, and end those that are too many."""
-        surplus = []
-        with _wanted:
-            if _handles.pop(id(self), None) is None:
-                return
-            wanted = sum(n for config, n in _handles.values() if config == self._config)
-            spares = _spares[self._config]
-            try:
-                while len(spares) > wanted:
-                    surplus.append(spares.pop()[0])
-            except IndexError:  # create() has just taken the last one
-                pass
-            if not _handles:
-                _make.take_spare = None
-        _ring()
-        for spare in surplus:
-            spare.close()
+        surplus: list[_Spare] = []
+        try:
+            _close(self, surplus)
+        finally:
+            _ring()
+            for spare, _ in surplus:
+                spare.close()
 
     def __enter__(self) -> Prewarmed:
         return self
@@ -192,14 +228,61 @@ class Prewarmed:
         self.close()
 
 
+@_locked
+def _open(handle: Prewarmed) -> None:
+    config = handle._config
+    spares = _spares.setdefault(config, deque())
+    _by_name[config] = spares
+    for name in ("isolated", "legacy"):
+        if parse(name) == config:
+            _by_name[name] = spares
+    _make.take_spare = _take
+    _handles[id(handle)] = config, handle._count
+    try:
+        _start_thread()
+    except BaseException:
+        _handles.pop(id(handle), None)
+        raise
+
+
+@_locked
+def _look() -> tuple[bool, bool]:
+    """Is nothing missing?  Is there a thread to make it?"""
+    return _missing() is None, _thread is not None
+
+
+@_locked
+def _close(handle: Prewarmed, surplus: list[_Spare]) -> None:
+    if _handles.pop(id(handle), None) is None:
+        return
+    config = handle._config
+    wanted = sum(n for other, n in _handles.values() if other == config)
+    try:
+        while len(_spares[config]) > wanted:
+            surplus.append(_spares[config].pop())
+    except IndexError:  # create() has just taken the last one
+        pass
+    if not _handles:
+        _make.take_spare = None
+
+
+@_locked
 def _start_thread() -> None:
-    """Locks: _lock."""
     global _thread
-    if _thread is None and not _ending:
-        # A daemon where that is allowed; _stop() ends it in any case.
-        daemon = _thread_module.daemon_threads_allowed()
-        _thread = threading.Thread(target=_refill, name="atoll-prewarm", daemon=daemon)
-        _thread.start()
+    if _thread is not None or _ending:
+        return
+    promise: list[None] = [None]  # who takes it out: the thread, as it begins, or this, to have no thread
+    # A daemon where that is allowed; _stop() ends it in any case.
+    daemon = _thread_module.daemon_threads_allowed()
+    thread = threading.Thread(target=_refill, args=(promise,), name="atoll-prewarm", daemon=daemon)
+    try:
+        _thread = thread
+        thread.start()
+    except BaseException:
+        with contextlib.suppress(IndexError):
+            promise.pop()
+            _thread = None
+        raise
 
 
 def prewarm(n: int, *, config: Any = "isolated") -> Prewarmed:
@@ -221,3 +304,4 @@ def prewarm(n: int, *, config: Any = "isolated") -> Prewarmed:
 
 
 threading._register_atexit(_stop)  # type: ignore[attr-defined]
+os.register_at_fork(after_in_child=_after_fork)

@@ -115,8 +115,7 @@ class Supervisor:
         )
 
     def __repr__(self) -> str:
-        with self._loop.changed:
-            workers = ", ".join(f"{w.name}: {w.state}" for w in self._loop.workers.values())
+        workers = self._loop.describe()
         return f"<atoll.Supervisor, {self.state}{'; ' if workers else ''}{workers}>"
 
     @property
@@ -190,15 +189,12 @@ class Supervisor:
     @property
     def workers(self) -> dict[str, WorkerInfo]:
         """What each worker is doing, by name, in the order in which they were added."""
-        loop = self._loop
-        with loop.changed:
-            return {name: loop.info(worker) for name, worker in loop.workers.items()}
+        return self._loop.infos()
 
     @property
     def exits(self) -> list[WorkerExit]:
         """Why the runs of the workers ended, the last one last; at most 1000."""
-        with self._loop.changed:
-            return list(self._loop.exits)
+        return self._loop.list_exits()
 
     def restart(self, name: str | None = None) -> None:
         """Stop this worker (None: all) and start it in a fresh interpreter, without waiting for that.
@@ -206,13 +202,8 @@ class Supervisor:
         It counts neither for max_restarts nor for the back-off.  One that has
         ended runs again.  Raises KeyError for a name that there is not.
         """
-        loop = self._loop
-        with loop.changed:
-            if name is not None and name not in loop.workers:
-                raise KeyError(name)
-            if loop.state != "running":
-                raise RuntimeError(f"the supervisor is {loop.state}")
-        loop.request("restart", name)
+        self._loop.check_restart(name)
+        self._loop.request("restart", name)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no worker runs, nor will run again; False after timeout seconds.
@@ -228,8 +219,7 @@ class Supervisor:
         if timeout is not None:
             timeout = min(_seconds(timeout, "timeout"), threading.TIMEOUT_MAX)
         done = loop.wait(loop.idle, timeout)
-        with loop.changed:
-            error = loop.make_error() if loop.state == "stopped" else None
+        error = loop.outcome()
         if error is not None:
             raise error
         return done
@@ -246,15 +236,9 @@ class Supervisor:
         own callbacks it does not wait.
         """
         loop = self._loop
-        with loop.changed:
-            if loop.state == "new":
-                loop.state = "stopped"
-                for worker in loop.workers.values():
-                    worker.state = "ended"
-                loop.tell()
-            if loop.state == "stopped":
-                return []
-            before = {w.name: w.runs for w in loop.workers.values() if w.state != "ended"}
+        before = loop.begin_stop()
+        if before is None:
+            return []
         try:
             loop.request("stop", interrupt)
             if threading.current_thread() is loop.thread:
@@ -265,8 +249,7 @@ class Supervisor:
             raise
         assert loop.thread is not None
         loop.thread.join()
-        with loop.changed:
-            return [exit for exit in loop.exits if before.get(exit.name, exit.run + 1) <= exit.run]
+        return [exit for exit in loop.list_exits() if before.get(exit.name, exit.run + 1) <= exit.run]
 
     def __enter__(self) -> Self:
         if self._loop.state == "new":

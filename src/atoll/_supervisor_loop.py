@@ -5,24 +5,28 @@ may be done from a finalizer, too.  The thread sleeps in inbox.get() until
 there is something to do, or until the next time that it has set itself.
 Nothing polls.
 
-Locks: `changed` guards what others read (a worker's state, last exit, counts)
-and is told of each change.  It is not held while a worker is made, told to
-stop, or while callbacks and logging run.
+Locks: `lock` guards what others read (a worker's state, last exit, counts).
+It is not held while a worker is made, told to stop, or while callbacks and
+logging run.  Others take it by @_locked alone, never by `with`: Ctrl-C just
+before the block begins would leave it taken, and the supervisor's thread,
+where no Ctrl-C comes, would wait for ever.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import queue
 import threading
+import time
 import weakref
 from collections import deque
 from dataclasses import dataclass, field, replace
 
 from . import _supervisor_run as runs
-from ._core import Event
+from ._core import Event, RLock
 from ._errors import InterpreterError
 from ._supervisor_run import Run, WorkerExit
 from ._threads import give_up
@@ -30,7 +34,7 @@ from ._threads import give_up
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Concatenate
 
     from ._core import Interpreter
 
@@ -38,6 +42,8 @@ log = logging.getLogger("atoll.supervisor")
 
 #: Seconds that a worker which was interrupted may take to end, before it is left behind.
 PATIENCE = 2.0
+#: Until somebody who lacked the memory to wait looks again, in seconds.
+_MEMORY_PAUSE = 0.01
 #: How many exits are remembered.
 REMEMBERED = 1000
 
@@ -104,7 +110,7 @@ class Worker:
     timeout: float | None
     limits: dict[str, Any]
     grace: float | None
-    # [changed]
+    # [lock]
     state: str = "starting"
     runs: int = 0
     restarts: int = 0
@@ -115,17 +121,27 @@ class Worker:
     failures: int = 0  # one after the other; the next delay depends on it
 
 
+def _locked[**P, R](method: Callable[Concatenate[Loop, P], R]) -> Callable[Concatenate[Loop, P], R]:
+    """The method runs with the lock held."""
+
+    def call(self: Loop, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        assert not kwargs
+        return self.lock._run(method, self, *args)
+
+    return call
+
+
 @dataclass(eq=False)
 class Loop:
     """See the head of this file."""
 
     options: Options
     inbox: queue.SimpleQueue[tuple[Any, ...]] = field(default_factory=queue.SimpleQueue)
-    changed: threading.Condition = field(default_factory=threading.Condition)
+    lock: RLock = field(default_factory=RLock)
     #: What others wait for: atoll's events hear of Ctrl-C, see _future.py.
     idle: Event = field(default_factory=Event)
     stopped: Event = field(default_factory=Event)
-    # [changed]
+    # [lock]
     state: str = "new"  # "running", "stopping", "stopped"
     failure: SupervisorError | None = None
     workers: dict[str, Worker] = field(default_factory=dict)
@@ -141,35 +157,77 @@ class Loop:
 
     # --- for others
 
+    @_locked
     def start(self, finalizer: weakref.finalize[Any, Any]) -> None:
-        with self.changed:
-            if self.state != "new":
-                raise RuntimeError(f"a supervisor is started once: this one is {self.state}")
+        if self.state != "new":
+            raise RuntimeError(f"a supervisor is started once: this one is {self.state}")
+        promise: list[None] = [None]  # who takes it out: the thread, as it begins, or this, to have no thread
+        try:
             self.finalizer = finalizer
-            self.thread = threading.Thread(target=self._work, name="atoll-supervisor", daemon=False)
+            self.thread = threading.Thread(
+                target=self._work, args=(promise,), name="atoll-supervisor", daemon=False
+            )
             self.state = "running"
             self.tell()
             _running.add(self)
-            try:
-                self.thread.start()  # where Ctrl-C ends the wait for it, it runs all the same
-            except RuntimeError:
+            self.thread.start()
+        except BaseException:
+            # Where Ctrl-C ended the wait for the thread it may run all the same.
+            with contextlib.suppress(IndexError):
+                promise.pop()
                 self.state = "new"
                 self.tell()
                 _running.discard(self)
-                raise
+            raise
 
+    @_locked
     def add(self, worker: Worker) -> None:
-        with self.changed:
-            if self.state in ("stopping", "stopped"):
-                raise RuntimeError(f"the supervisor is {self.state}: there can be no more workers")
-            if worker.name in self.workers:
-                raise ValueError(f"there is a worker {worker.name!r} already")
-            self.workers[worker.name] = worker
-            self.tell()
+        if self.state in ("stopping", "stopped"):
+            raise RuntimeError(f"the supervisor is {self.state}: there can be no more workers")
+        if worker.name in self.workers:
+            raise ValueError(f"there is a worker {worker.name!r} already")
+        # In this order: who is asked to start one that is not there does nothing.
         self.inbox.put((self._start, worker))
+        self.workers[worker.name] = worker
+        self.tell()
+
+    @_locked
+    def describe(self) -> str:
+        return ", ".join(f"{w.name}: {w.state}" for w in self.workers.values())
+
+    @_locked
+    def infos(self) -> dict[str, WorkerInfo]:
+        return {name: self.info(worker) for name, worker in self.workers.items()}
+
+    @_locked
+    def list_exits(self) -> list[WorkerExit]:
+        return list(self.exits)
+
+    @_locked
+    def check_restart(self, name: str | None) -> None:
+        if name is not None and name not in self.workers:
+            raise KeyError(name)
+        if self.state != "running":
+            raise RuntimeError(f"the supervisor is {self.state}")
+
+    @_locked
+    def begin_stop(self) -> dict[str, int] | None:
+        """How often each worker that may run was started; None: there is nothing to stop."""
+        if self.state == "new":
+            self.state = "stopped"
+            for worker in self.workers.values():
+                worker.state = "ended"
+            self.tell()
+        if self.state == "stopped":
+            return None
+        return {w.name: w.runs for w in self.workers.values() if w.state != "ended"}
+
+    @_locked
+    def outcome(self) -> SupervisorError | None:
+        return self.make_error() if self.state == "stopped" else None
 
     def info(self, worker: Worker) -> WorkerInfo:
-        """Locks: changed."""
+        """Locks: lock."""
         run = worker.run
         interp = None if run is None else run.interp
         return WorkerInfo(
@@ -183,14 +241,13 @@ class Loop:
         )
 
     def is_idle(self) -> bool:
-        """Does no worker run, and will none again?  Locks: changed."""
+        """Does no worker run, and will none again?  Locks: lock."""
         if self.state == "stopped" or self.failure is not None:
             return self.state == "stopped"
         return self.state != "new" and all(worker.state == "ended" for worker in self.workers.values())
 
     def tell(self) -> None:
-        """Whoever waits, that something has changed.  Locks: changed."""
-        self.changed.notify_all()
+        """Whoever waits, that something has changed.  Locks: lock."""
         (self.idle.set if self.is_idle() else self.idle.clear)()
         if self.state == "stopped":
             self.stopped.set()
@@ -198,9 +255,13 @@ class Loop:
     def wait(self, event: Event, timeout: float | None = None) -> bool:
         try:
             return event.wait(timeout)
-        except MemoryError:  # then for the lock
-            with self.changed:
-                return self.changed.wait_for(event.is_set, timeout)
+        except MemoryError:  # then without
+            end = None if timeout is None else time.monotonic() + timeout
+            while not event.is_set():
+                if end is not None and time.monotonic() >= end:
+                    return False
+                time.sleep(_MEMORY_PAUSE)
+            return True
 
     def make_error(self) -> SupervisorError | None:
         """What to raise if it has given up: a new one each time, whose traceback is the raiser's."""
@@ -216,19 +277,23 @@ class Loop:
 
     def forked(self) -> None:
         """In the child of fork(): none of its threads is there."""
-        self.changed = threading.Condition()
+        self.lock = RLock()
         self.inbox = queue.SimpleQueue()
         self.idle, self.stopped = Event(), Event()
         self.state = "stopped"
         self._forget()
         for worker in self.workers.values():
             worker.state, worker.run = "ended", None
-        with self.changed:
+        with self.lock:
             self.tell()
 
     # --- the thread
 
-    def _work(self) -> None:
+    def _work(self, promise: list[None]) -> None:
+        try:
+            promise.pop()
+        except IndexError:
+            return  # start() was interrupted, and there is to be no thread
         try:
             while not self._is_finished():
                 try:
@@ -242,7 +307,7 @@ class Loop:
         except BaseException as error:
             # No memory, or the interpreter is being closed by force: nobody
             # is supervised any more, so nobody shall run on.
-            with self.changed:
+            with self.lock:
                 self.failure = SupervisorError("the supervisor's thread has failed")
                 self.failure.__cause__ = error
                 self.tell()
@@ -255,7 +320,7 @@ class Loop:
             log.info("supervisor stopped")
             self._forget()
             _running.discard(self)
-            with self.changed:
+            with self.lock:
                 self.state = "stopped"
                 self.tell()
 
@@ -303,7 +368,7 @@ class Loop:
                 self._start(worker)
 
     def _set(self, worker: Worker, state: str) -> None:
-        with self.changed:
+        with self.lock:
             worker.state = state
             self.tell()
 
@@ -312,7 +377,9 @@ class Loop:
 
         if self.state != "running" or worker.run is not None or worker in self.group:
             return
-        with self.changed:
+        with self.lock:
+            if self.workers.get(worker.name) is not worker:
+                return  # add() was interrupted
             worker.runs += 1
             worker.restarts += worker.runs > 1
         try:
@@ -329,14 +396,14 @@ class Loop:
                 worker.kwargs,
                 lambda run: self.inbox.put((self._ended, worker, run)),
             )
-            with self.changed:  # before the worker can tell anybody that it runs
+            with self.lock:  # before the worker can tell anybody that it runs
                 worker.run = run
                 worker.state = "running"
                 self.tell()
                 info = self.info(worker)
             run.start()
         except Exception as error:  # no memory, no more threads: as if it had failed at once
-            with self.changed:
+            with self.lock:
                 worker.run = None
             error.__traceback__ = None  # it is atoll's own frames, which lead back here
             self._decide(worker, WorkerExit(worker.name, worker.runs, "failed", error))
@@ -350,7 +417,7 @@ class Loop:
             return
         run.over = True
         why = run.why()
-        with self.changed:
+        with self.lock:
             worker.run = None
         self._decide(worker, why, run.asked)
 
@@ -358,7 +425,7 @@ class Loop:
         run.over = True
         run.note = run.describe_stuck()
         give_up(run)
-        with self.changed:
+        with self.lock:
             worker.run = None
         self._decide(worker, run.why(given_up=True), run.asked)
 
@@ -398,7 +465,7 @@ class Loop:
 
     def _remember(self, worker: Worker, why: WorkerExit, state: str) -> None:
         """Say that it has ended, and why; who waits is told when the callback is over."""
-        with self.changed:
+        with self.lock:
             worker.last_exit = why
             self.exits.append(why)
         then = f"; it runs again in {why.delay:.3g} s" if why.restart else ""
@@ -430,7 +497,7 @@ class Loop:
         ]
         failure = SupervisorError("\n  ".join(lines), exits)
         failure.__cause__ = exits[-1].error
-        with self.changed:
+        with self.lock:
             self.failure = failure
             self.tell()
 
@@ -484,7 +551,7 @@ class Loop:
     def _stop(self, hurry: bool = False) -> None:
         """No more restarts; everybody is told to stop."""
         self.hurry = self.hurry or hurry
-        with self.changed:
+        with self.lock:
             self.state = "stopping"
             self.tell()
         self.group = []

@@ -6,9 +6,11 @@ import threading
 from typing import Any
 
 import pytest
-from children import LIMIT, run_child
+from children import LIMIT, LONG, run_child
+from ctrl_c_at import CtrlCAt
 
 import atoll
+from atoll import _prewarm
 
 
 def test_gives_out_spares() -> None:
@@ -257,3 +259,55 @@ def test_given_up_while_taken() -> None:
         assert interp.call(abs, -1) == 1
         interp.close()
     assert len(atoll.list_all()) == before
+
+
+def test_fork() -> None:
+    """The spares are the parent's; the child makes its own, when it needs one."""
+    run_child("""
+    import atoll, os, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)
+    spares = atoll.prewarm(2)
+    spares.wait()
+    child = os.fork()
+    if child == 0:
+        print(spares.ready())
+        with atoll.create() as interp:
+            print(interp.call(abs, -1))
+        print(spares.wait(), spares.ready(), flush=True)
+        spares.close()
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
+    with atoll.create() as interp:
+        print(interp.call(abs, -2))
+    spares.close()
+    """).check("0\n1\nTrue 2\n0\n2\n")
+
+
+def test_ctrl_c_anywhere() -> None:
+    """Wherever it comes, no lock stays taken, and the next handle works."""
+    before = atoll.list_all()
+    at, step = 1, 1 if LONG else 3
+    while True:
+        ctrl_c = CtrlCAt(at, _prewarm)
+        try:
+            with ctrl_c, atoll.prewarm(1) as warm:
+                warm.wait()
+                atoll.create().close()
+        except KeyboardInterrupt:
+            pass
+        with atoll.prewarm(1) as warm:
+            assert warm.wait(LIMIT), at
+        _prewarm._handles.clear()  # of one that nobody has got
+        _prewarm._ring()
+        thread = _prewarm._thread
+        if thread is not None:
+            thread.join(LIMIT)
+            assert not thread.is_alive(), at
+        for spares in _prewarm._spares.values():
+            while spares:
+                spares.pop()[0].close()
+        if not ctrl_c.came:
+            break
+        at += step
+    assert atoll.list_all() == before
+    assert at > 100, "it was never reached"

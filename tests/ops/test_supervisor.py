@@ -10,18 +10,19 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import supervised
 
 import atoll
-from atoll import _supervisor_loop, _supervisor_run, _watch
+from atoll import _supervisor, _supervisor_loop, _supervisor_run, _watch
 from atoll.sync import Event
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(__file__)))
-from children import LIMIT, run_child
+from children import LIMIT, LONG, run_child
+from ctrl_c_at import CtrlCAt
 
 
 class Worker:
@@ -44,6 +45,13 @@ class Worker:
     @property
     def exits(self) -> list[atoll.WorkerExit]:
         return [exit for exit in self.supervisor.exits if exit.name == self.name]
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def until_it_reads(supervisor: atoll.Supervisor) -> None:
@@ -274,10 +282,7 @@ class TestRestart:
             for worker in workers:
                 worker.wait()
             workers[3].end("return")  # that one is done
-            with supervisor._loop.changed:
-                assert supervisor._loop.changed.wait_for(
-                    lambda: supervisor.workers["d"].state == "ended", LIMIT
-                )
+            until(lambda: supervisor.workers["d"].state == "ended")
             workers[1].end("fail")
             for worker in workers[:3]:
                 worker.wait()
@@ -312,10 +317,7 @@ class TestRestart:
             assert (exit.kind, exit.restart, exit.delay) == ("stopped", True, 0.0)
             assert supervisor.workers["other"].runs == 1
             worker.end("return")
-            with supervisor._loop.changed:
-                assert supervisor._loop.changed.wait_for(
-                    lambda: supervisor.workers["worker"].state == "ended", LIMIT
-                )
+            until(lambda: supervisor.workers["worker"].state == "ended")
             supervisor.restart("worker")  # one that has ended
             worker.wait()
             supervisor.restart()
@@ -369,10 +371,7 @@ class TestRates:
         with atoll.Supervisor(backoff=1e6, max_backoff=1e6) as supervisor:
             worker = Worker(supervisor)
             self.fail(worker, 1)
-            with supervisor._loop.changed:
-                assert supervisor._loop.changed.wait_for(
-                    lambda: supervisor.workers["worker"].state == "waiting", LIMIT
-                )
+            until(lambda: supervisor.workers["worker"].state == "waiting")
             assert supervisor.wait(0.0) is False
             assert supervisor.workers["worker"].interpreter is None
             supervisor.restart("worker")  # not so for whoever asks
@@ -401,14 +400,12 @@ class TestRates:
     def test_the_block_raises_it(self) -> None:
         with pytest.raises(atoll.SupervisorError), atoll.Supervisor(max_restarts=0) as supervisor:
             self.fail(Worker(supervisor), 1)
-            with supervisor._loop.changed:
-                assert supervisor._loop.changed.wait_for(lambda: supervisor.state == "failed", LIMIT)
+            until(lambda: supervisor.state == "failed")
 
     def test_what_the_block_raises_counts(self) -> None:
         with pytest.raises(KeyError), atoll.Supervisor(max_restarts=0) as supervisor:
             self.fail(Worker(supervisor), 1)
-            with supervisor._loop.changed:
-                assert supervisor._loop.changed.wait_for(lambda: supervisor.state == "failed", LIMIT)
+            until(lambda: supervisor.state == "failed")
             raise KeyError
 
     def test_few_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -511,13 +508,8 @@ class TestStop:
             if how == "restart":
                 until_it_reads(supervisor)
                 supervisor.restart("worker")
-            with supervisor._loop.changed:  # one may meet its deadline before it is stuck
-                supervisor._loop.changed.wait_for(
-                    lambda: any(
-                        exit.kind == "unresponsive" and exit.restart for exit in supervisor._loop.exits
-                    ),
-                    LIMIT,
-                )
+            # One may meet its deadline before it is stuck.
+            until(lambda: any(e.kind == "unresponsive" and e.restart for e in supervisor.exits))
             ran.get(timeout=LIMIT)
             assert "unresponsive" in [exit.kind for exit in supervisor.exits]
             threads = [t for t in threading.enumerate() if t.name.startswith("worker-")]
@@ -848,8 +840,9 @@ class TestProcess:
         supervisor.add("worker", heedless, (ran,))
         ran.get()
         def press():
-            with supervisor._loop.changed:
-                assert supervisor._loop.changed.wait_for(lambda: supervisor.state == "stopping", 60)
+            import time
+            while supervisor.state != "stopping":
+                time.sleep(0.001)
             os.kill(os.getpid(), signal.SIGINT)
         threading.Thread(target=press).start()
         try:
@@ -879,3 +872,38 @@ class TestProcess:
         supervisor.stop()
         """
         self.run(code).check("stopped [] True ended\nin the child\nasked\n")
+
+
+def use(supervisor: atoll.Supervisor) -> None:
+    supervisor.start()
+    supervisor.add("worker", int)
+    supervisor.wait()
+    assert supervisor.workers and supervisor.exits and repr(supervisor)
+    supervisor.restart("worker")
+    supervisor.stop()
+
+
+def test_ctrl_c_anywhere() -> None:
+    """Wherever it comes, stop() stops, and nothing is left."""
+    before = atoll.list_all()
+    at, step = 1, 1 if LONG else 5
+    while True:
+        supervisor = atoll.Supervisor()
+        ctrl_c = CtrlCAt(at, _supervisor, _supervisor_loop)
+        try:
+            with ctrl_c:
+                use(supervisor)
+        except KeyboardInterrupt:
+            pass
+        loop = supervisor._loop
+        supervisor.stop(interrupt=True)
+        assert supervisor.state == "stopped"
+        assert loop.thread is None or loop.thread.ident is None or loop.stopped.wait(LIMIT), at
+        assert {info.state for info in supervisor.workers.values()} <= {"ended"}
+        if not ctrl_c.came:
+            break
+        at += step
+    del supervisor, loop
+    gc.collect()
+    assert atoll.list_all() == before
+    assert at > 200, "it was never reached"

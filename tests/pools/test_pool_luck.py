@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from types import CodeType
 from typing import Any
 
 import pool_tasks as tasks
 import pytest
 from children import LIMIT
+from ctrl_c_at import CtrlCAt
 
 import atoll
 from atoll import BrokenInterpreterPool, InterpreterPoolExecutor, futures, sync
@@ -225,42 +225,13 @@ def test_ctrl_c_while_a_worker_starts(monkeypatch: pytest.MonkeyPatch, others: i
     assert pool.stats()["workers"] == 0
 
 
-class CtrlC:
-    """KeyboardInterrupt before the n-th instruction of atoll/futures.py that this thread runs in the block."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-        self.thread = threading.get_ident()
-
-    def __enter__(self) -> None:
-        monitoring, event = sys.monitoring, sys.monitoring.events.INSTRUCTION
-        monitoring.use_tool_id(4, "ctrl-c")
-        monitoring.register_callback(4, event, self.reached)
-        monitoring.set_events(4, event)
-
-    def __exit__(self, *_: object) -> None:
-        monitoring, event = sys.monitoring, sys.monitoring.events.INSTRUCTION
-        monitoring.set_events(4, 0)
-        monitoring.register_callback(4, event, None)
-        monitoring.free_tool_id(4)
-
-    def reached(self, code: CodeType, offset: int) -> object:
-        if code.co_filename != futures.__file__:
-            return sys.monitoring.DISABLE
-        if threading.get_ident() == self.thread:
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-        return None
-
-
 def test_ctrl_c_anywhere_in_the_first_submit() -> None:
     """Wherever it comes, what was promised is kept or taken back, and no lock stays taken."""
     at = 0
     while True:
         at += 1
         pool = InterpreterPoolExecutor(1)
-        ctrl_c = CtrlC(at)
+        ctrl_c = CtrlCAt(at, futures)
         try:
             with ctrl_c:
                 assert pool.submit(tasks.square, 2)
@@ -270,7 +241,7 @@ def test_ctrl_c_anywhere_in_the_first_submit() -> None:
         pool.shutdown(wait=False)
         assert pool._state.join(LONG), at
         assert pool.stats()["workers"] == 0
-        if ctrl_c.left > 0:
+        if not ctrl_c.came:
             break
     assert at > 50, "it was never reached"
 
@@ -327,7 +298,6 @@ def test_initializer_fails_while_others_join() -> None:
 @pytest.mark.parametrize("buffersize", [None, 4])
 def test_map_of_an_item_that_cannot_be_sent(chunksize: int | None, buffersize: int | None) -> None:
     """What stands before it is given; it is at fault alone, and says so when its turn comes."""
-    import sys
 
     items = [sys._getframe() if n == 7 else n for n in range(10)]
     with InterpreterPoolExecutor(2) as pool:
@@ -341,7 +311,6 @@ def test_map_of_an_item_that_cannot_be_sent(chunksize: int | None, buffersize: i
 @pytest.mark.parametrize("chunksize", [None, 1, 3, 100])
 def test_map_runs_all_that_can_be_sent(chunksize: int | None) -> None:
     """Nobody has come to the item at fault (which would drop the rest) before the pool is through."""
-    import sys
 
     done = sync.AtomicInt(0)
     items: list[Any] = [sys._getframe() if n == 7 else 1 for n in range(10)]
