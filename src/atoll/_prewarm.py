@@ -291,6 +291,7 @@ def prewarm(n: int, *, config: Any = "isolated") -> Prewarmed:
     They are made, and refilled, by one background thread (the only thing
     that this call starts).  Returns a handle with close() and wait(), a
     context manager; several handles add up.  Spares are not in list_all().
+    The child of a fork has none until it calls create().
     """
     if not isinstance(n, int):
         raise TypeError(f"n must be an int, not {type(n).__name__}")

@@ -188,8 +188,8 @@ def start_thread(
 ) -> InterpreterThread[Any]:
     thread: InterpreterThread[Any] = InterpreterThread(interp, within, func, args, kwargs)
     others = _started.setdefault(interp.id, weakref.WeakSet())
-    others.add(thread)
     try:
+        others.add(thread)
         thread.start()
     except BaseException:  # there can be no more threads, or Ctrl-C
         others.discard(thread)

@@ -194,7 +194,8 @@ class _State:
             thread.start()
         except Exception:
             self.collectors.discard(thread)
-            raise
+            if not self.collector:  # else another thread has just started it
+                raise
 
     def cancel_queued(self) -> None:
         for future in self.core.cancel_all():

@@ -9,9 +9,11 @@ import time
 from typing import Any
 
 import pytest
-from children import LIMIT, run_child
+from children import LIMIT, LONG, run_child
+from ctrl_c_at import CtrlCAt
 
 import atoll
+from atoll import _future, _threads
 from atoll.sync import Event
 
 
@@ -567,3 +569,33 @@ def test_exit_inside_a_thread_of_the_interpreter() -> None:
         interp.close()
         """
     ).check()
+
+
+def test_ctrl_c_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it comes, the block ends by it, and leaves neither a thread nor anything that is waited for."""
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)  # of those that close() interrupts
+    before = atoll.list_all()
+    at, step = 1, 1 if LONG else 9
+    while True:
+        interp = None
+        ctrl_c = CtrlCAt(at, _threads, _future)
+        try:
+            with ctrl_c, atoll.create() as interp:
+                thread = interp.call_in_thread(pow, 2, 3)
+                thread.join()
+                assert interp.options(timeout=1e6).call_in_thread(pow, 2, 4).future.result() == 16
+                interp.call_in_thread(pow, 2, 5)
+        except KeyboardInterrupt:
+            pass
+        if interp is not None and interp in atoll.list_all():
+            interp.close(interrupt=True, timeout=LIMIT)
+        for thread in threading.enumerate():
+            if isinstance(thread, _threads.InterpreterThread):
+                thread.join(LIMIT)
+                assert not thread.is_alive(), at
+        assert not _threads._awaited, at
+        if not ctrl_c.came:
+            break
+        at += step
+    assert atoll.list_all() == before
+    assert at > 200, "it was never reached"
