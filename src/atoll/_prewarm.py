@@ -25,8 +25,9 @@ from ._config import InterpreterConfig, parse
 
 __all__ = ["Prewarmed", "prewarm"]
 
-_lock = _core.RLock()
-#: Set, and another put in its place, when spares have been added, and when the thread has ended.
+_lock = threading.RLock()
+#: Set when spares have been added, and when the thread has ended.  Whoever
+#: clears it looks after that whether it is to be set.
 _changed = _core.Event()
 #: What the background thread sleeps on.
 _bell = _core.Event()
@@ -46,7 +47,7 @@ def _locked[**P, R](func: Callable[P, R]) -> Callable[P, R]:
 
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         assert not kwargs
-        return _lock._run(func, *args)
+        return _core._call_locked(_lock, func, *args)
 
     return call
 
@@ -82,23 +83,13 @@ def _ring() -> None:
     _bell.set()
 
 
-def _tell() -> None:
-    """Locks: _lock.  Wake those that wait for spares."""
-    global _changed
-    before = _changed
-    try:
-        _changed = _core.Event()
-    finally:
-        before.set()
-
-
 @_locked
 def _keep(config: InterpreterConfig, spare: _Spare) -> bool:
     """Add a spare, unless its handle has been closed by the time that it is ready."""
     kept = _lacks(config)
     if kept:
         _spares[config].append(spare)
-        _tell()
+        _changed.set()
     return kept
 
 
@@ -125,7 +116,7 @@ def _next() -> InterpreterConfig | bool:
 def _leave() -> None:
     global _thread
     _thread = None
-    _tell()
+    _changed.set()
 
 
 def _refill(promise: list[None]) -> None:
@@ -168,7 +159,7 @@ def _stop() -> None:
     """Before the interpreter ends: no creation may be under way then."""
     global _ending
     _ending = True
-    thread = _lock._run(lambda: _thread)  # no other is started from now on
+    thread = _core._call_locked(_lock, lambda: _thread)  # no other is started from now on
     _ring()
     if thread is not None:
         thread.join()
@@ -177,7 +168,7 @@ def _stop() -> None:
 def _after_fork() -> None:
     """In the child there are neither the spares nor the thread; the next create() has them made."""
     global _lock, _changed, _bell, _thread
-    _lock, _changed, _bell, _thread = _core.RLock(), _core.Event(), _core.Event(), None
+    _lock, _changed, _bell, _thread = threading.RLock(), _core.Event(), _core.Event(), None
     for spares in _spares.values():
         spares.clear()
 
@@ -202,11 +193,12 @@ class Prewarmed:
         """Wait until all spares are ready; False if timeout seconds passed first."""
         until = None if timeout is None else monotonic() + timeout
         while True:
-            changed = _changed
+            _changed.clear()
             ready, going_on = _look()
             if ready or not going_on:
+                _changed.set()  # others that wait are told, too
                 return ready
-            if not changed.wait(None if until is None else max(0.0, until - monotonic())):
+            if not _changed.wait(None if until is None else max(0.0, until - monotonic())):
                 return False
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from . import _supervisor_run as runs
-from ._core import Event, RLock
+from ._core import Event, _call_locked
 from ._errors import InterpreterError
 from ._supervisor_run import Run, WorkerExit
 from ._threads import give_up
@@ -126,7 +126,7 @@ def _locked[**P, R](method: Callable[Concatenate[Loop, P], R]) -> Callable[Conca
 
     def call(self: Loop, /, *args: P.args, **kwargs: P.kwargs) -> R:
         assert not kwargs
-        return self.lock._run(method, self, *args)
+        return _call_locked(self.lock, method, self, *args)
 
     return call
 
@@ -137,7 +137,7 @@ class Loop:
 
     options: Options
     inbox: queue.SimpleQueue[tuple[Any, ...]] = field(default_factory=queue.SimpleQueue)
-    lock: RLock = field(default_factory=RLock)
+    lock: Any = field(default_factory=threading.RLock)
     #: What others wait for: atoll's events hear of Ctrl-C, see _future.py.
     idle: Event = field(default_factory=Event)
     stopped: Event = field(default_factory=Event)
@@ -277,7 +277,7 @@ class Loop:
 
     def forked(self) -> None:
         """In the child of fork(): none of its threads is there."""
-        self.lock = RLock()
+        self.lock = threading.RLock()
         self.inbox = queue.SimpleQueue()
         self.idle, self.stopped = Event(), Event()
         self.state = "stopped"

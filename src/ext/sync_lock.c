@@ -85,34 +85,6 @@ Lock_exit(PyObject *op, PyObject *const *Py_UNUSED(args),
     return ext_sync_lock_release(op, lock_of(op));
 }
 
-/* _run(func, *args): func(*args) with the lock held.  Unlike `with`, whose
- * block begins some instructions after the lock was taken, it leaves the lock
- * taken at no exception, wherever Ctrl-C comes. */
-static PyObject *
-Lock_run(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (nargs < 1) {
-        PyErr_SetString(PyExc_TypeError, "_run() takes a callable");
-        return NULL;
-    }
-    PyObject *got = Lock_enter(op, NULL);
-    if (got == NULL) {
-        return NULL;
-    }
-    Py_DECREF(got);
-    PyObject *result
-        = PyObject_Vectorcall(args[0], args + 1, (size_t)(nargs - 1), NULL);
-    PyObject *error = PyErr_GetRaisedException();
-    got = ext_sync_lock_release(op, lock_of(op));
-    if (got == NULL && error == NULL) {
-        Py_CLEAR(result); /* func has released it */
-        return NULL;
-    }
-    Py_XDECREF(got);
-    PyErr_SetRaisedException(error);
-    return result;
-}
-
 /* --- for threading.Condition ----------------------------------------------- */
 
 PyObject *
@@ -352,7 +324,6 @@ static PyMethodDef rlock_methods[] = {
     {"reset", Lock_reset, METH_NOARGS, reset_doc},
     {"__enter__", Lock_enter, METH_NOARGS, NULL},
     {"__exit__", EXT_SYNC_METHOD(Lock_exit), METH_FASTCALL, NULL},
-    {"_run", EXT_SYNC_METHOD(Lock_run), METH_FASTCALL, NULL},
     {"_is_owned", RLock_is_owned, METH_NOARGS, NULL},
     {"_recursion_count", RLock_count, METH_NOARGS, NULL},
     {"_release_save", RLock_save, METH_NOARGS, NULL},

@@ -243,22 +243,6 @@ class TestRLock:
         assert lock.acquire(False) is True
         lock.release()
 
-    def test_run(self):
-        """_run() holds it meanwhile, and lets it go whatever happens."""
-        lock = sync.RLock()
-        assert lock._run(lambda *args: (args, lock._recursion_count()), 1, 2) == ((1, 2), 1)
-        assert not lock.locked()
-        with pytest.raises(ZeroDivisionError):
-            lock._run(divmod, 1, 0)
-        assert not lock.locked()
-        with pytest.raises(RuntimeError, match="un-acquired"):
-            lock._run(lock.release)
-        with pytest.raises(TypeError):
-            lock._run()
-        with lock:
-            assert lock._run(lock._recursion_count) == 2
-        assert not lock.locked()
-
     def test_in_a_condition_of_threading(self):
         lock = sync.RLock()
         condition = threading.Condition(lock)
