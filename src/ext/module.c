@@ -145,8 +145,8 @@ core_getattr(PyObject *module, PyObject *name)
 
 /* _call_locked(lock, func, *args): func(*args) with a lock of threading's held.
  * Unlike `with`, whose block begins some instructions after the lock was
- * taken, it leaves the lock taken at no exception, wherever Ctrl-C comes; and
- * it needs no memory. */
+ * taken, it leaves the lock taken at no exception, wherever Ctrl-C comes.
+ * Neither to wait for the lock nor to let it go needs memory. */
 static PyObject *
 core_call_locked(PyObject *Py_UNUSED(module), PyObject *const *args,
                  Py_ssize_t nargs)
