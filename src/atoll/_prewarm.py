@@ -193,8 +193,12 @@ class Prewarmed:
         """Wait until all spares are ready; False if timeout seconds passed first."""
         until = None if timeout is None else monotonic() + timeout
         while True:
-            _changed.clear()
-            ready, going_on = _look()
+            try:
+                _changed.clear()
+                ready, going_on = _look()
+            except BaseException:  # Ctrl-C, no memory
+                _changed.set()  # it may have been set, for others
+                raise
             if ready or not going_on:
                 _changed.set()  # others that wait are told, too
                 return ready

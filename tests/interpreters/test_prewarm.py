@@ -283,6 +283,21 @@ def test_fork() -> None:
     """).check("0\n1\nTrue 2\n0\n2\n")
 
 
+def test_a_wait_that_fails_leaves_the_others_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What woke it, or would have, may have been for them."""
+
+    def fail() -> None:
+        raise MemoryError
+
+    with atoll.prewarm(1) as warm:
+        assert warm.wait(LIMIT)
+        with monkeypatch.context() as context:
+            context.setattr(_prewarm, "_look", fail)
+            with pytest.raises(MemoryError):
+                warm.wait(LIMIT)
+        assert _prewarm._changed.is_set()
+
+
 def test_ctrl_c_anywhere() -> None:
     """Wherever it comes, no lock stays taken, and the next handle works."""
     before = atoll.list_all()
